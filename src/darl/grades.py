@@ -42,12 +42,16 @@ class GradeScale:
         names = tuple(str(name).strip() for name in self.names)
         gains = tuple(float(gain) for gain in self.gains) or tuple(float(k) for k in range(len(names)))
         if len(names) < 2:
-            raise GradeError(f"a scale needs at least two grades, got {len(names)}", mend="list every grade, least relevant first")
+            raise GradeError(
+                f"a scale needs at least two grades, got {len(names)}", mend="list every grade, least relevant first"
+            )
         if len({name.casefold() for name in names}) != len(names) or not all(names):
             raise GradeError(f"grade names must be distinct and not empty: {list(names)}")
         if len(gains) != len(names):
             raise GradeError(f"{len(names)} grades but {len(gains)} gains", mend="give one gain a grade, or none")
-        if not all(math.isfinite(gain) for gain in gains) or any(b <= a for a, b in zip(gains, gains[1:], strict=False)):
+        if not all(math.isfinite(gain) for gain in gains) or any(
+            b <= a for a, b in zip(gains, gains[1:], strict=False)
+        ):
             raise GradeError(f"gains must increase with the grade: {list(gains)}")
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "gains", gains)

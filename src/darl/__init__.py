@@ -1,0 +1,86 @@
+"""darl: graded search relevance with LLMs that holds up when the traffic shifts.
+
+    darl.fit("recipe.yaml")                      train, interpolate, calibrate, judge
+    darl.evaluate(model, {"id": …, "far": …})    how good, in and out of distribution?
+    darl.compare(a, b, "test.jsonl")             is B better than A, or is it noise?
+    darl.score(model, "pairs.parquet", "out.parquet")
+    darl.select(model, "pool.parquet", budget=500)
+    darl.RelevanceModel.from_pretrained("runs/shop/model").score(queries=[…], items=[…])
+
+Every name is loaded when it is first used, so ``import darl`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    __version__: str
+    from darl.dasa import select as select
+    from darl.errors import DarlError as DarlError
+    from darl.grades import GradeScale as GradeScale
+    from darl.model import RelevanceModel as RelevanceModel
+    from darl.pairs import PairTable as PairTable
+    from darl.pairs import read_pairs as read_pairs
+    from darl.training.pipeline import fit as fit
+    from darl.training.recipe import Recipe as Recipe
+    from darl.training.recipe_file import load_recipe as load_recipe
+    from darl.verbs.compare import compare as compare
+    from darl.verbs.evaluate import evaluate as evaluate
+    from darl.verbs.score import score_pairs as score
+
+_HOMES = {
+    "fit": ("darl.training.pipeline", "fit"),
+    "evaluate": ("darl.verbs.evaluate", "evaluate"),
+    "compare": ("darl.verbs.compare", "compare"),
+    "score": ("darl.verbs.score", "score_pairs"),
+    "select": ("darl.dasa", "select"),
+    "RelevanceModel": ("darl.model", "RelevanceModel"),
+    "GradeScale": ("darl.grades", "GradeScale"),
+    "PairTable": ("darl.pairs", "PairTable"),
+    "read_pairs": ("darl.pairs", "read_pairs"),
+    "load_recipe": ("darl.training.recipe_file", "load_recipe"),
+    "Recipe": ("darl.training.recipe", "Recipe"),
+    "DarlError": ("darl.errors", "DarlError"),
+}
+
+__all__ = [
+    "DarlError",
+    "GradeScale",
+    "PairTable",
+    "Recipe",
+    "RelevanceModel",
+    "__version__",
+    "compare",
+    "evaluate",
+    "fit",
+    "load_recipe",
+    "read_pairs",
+    "score",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module 'darl' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("darl")
+    except PackageNotFoundError:  # run from its source, not installed
+        return "0+source"

@@ -1,0 +1,93 @@
+"""What several commands take: files with names, columns, filters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns", metavar="OURS=THEIRS", help="Which column is which, as in query=q,item=title,grade=label."
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COLUMN=VALUE", help="Only pairs with this value; twice for one column: either."),
+]
+Bootstrap = Annotated[int, typer.Option(min=0, help="Resamples of whole queries for the intervals; 0: none.")]
+Seed = Annotated[int, typer.Option(help="Of every random draw.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; default: a GPU where there is one.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave unusable rows out instead of refusing the file.")]
+
+_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
+
+
+def named_files(texts: Sequence[str]) -> dict[str, str]:
+    """``NAME=path`` or a plain path, which is named after its file.
+
+    Raises:
+        typer.BadParameter: two files of one name.
+
+    >>> named_files(["id=data/test.jsonl", "data/far.jsonl.gz"])
+    {'id': 'data/test.jsonl', 'far': 'data/far.jsonl.gz'}
+    """
+    from darl.verbs.inputs import split_name
+
+    found: dict[str, str] = {}
+    for text in texts:
+        named = None if Path(text).exists() else _NAMED.fullmatch(text)
+        name, path = (named.group(1), named.group(2)) if named else (split_name(text), text)
+        if name in found:
+            raise typer.BadParameter(f"two files are called {name!r}: give them names, as in NAME=path")
+        found[name] = path
+    return found
+
+
+def mapping(texts: Sequence[str] | None, option: str) -> dict[str, str]:
+    """``a=b,c=d``, given once or several times.
+
+    >>> mapping(["query=q,item=title", "grade=label"], "--columns")
+    {'query': 'q', 'item': 'title', 'grade': 'label'}
+    """
+    found: dict[str, str] = {}
+    for part in (part.strip() for text in texts or () for part in text.split(",") if part.strip()):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise typer.BadParameter(f"{part!r} is not NAME=COLUMN", param_hint=option)
+        found[key.strip()] = value.strip()
+    return found
+
+
+def filters(texts: Sequence[str] | None, splits: Sequence[str] = ()) -> dict[str, Any]:
+    """``column=value`` for all splits, ``NAME:column=value`` for one; an empty value finds missing ones.
+
+    >>> filters(["lang=en", "id:split=a", "id:split=b"], ["id", "far"])
+    {'lang': 'en', 'id': {'split': ['a', 'b']}}
+    """
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise typer.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint="--where")
+        name, colon, column = key.partition(":")
+        own = colon == ":" and name in splits
+        into = found.setdefault(name, {}) if own else found
+        column = (column if own else key).strip()
+        wanted = value or None
+        into[column] = wanted if column not in into else [*_listed(into[column]), wanted]
+    return found
+
+
+def listed(texts: Sequence[str] | None) -> list[str]:
+    """``a,b`` given once or several times, as one list."""
+    return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]

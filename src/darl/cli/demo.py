@@ -1,0 +1,22 @@
+"""`darl demo`: see it work on an embedded world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller world and fewer epochs.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo leaves its files.")] = Path("darl-demo"),
+    keep: Annotated[bool, typer.Option(help="Keep the folder's files for a look.")] = True,
+) -> None:
+    """Train on embedded insurance searches, meet new lines, select, label, train again."""
+    from darl.training.progress import quiet_libraries
+
+    quiet_libraries()
+    from darl.demo.job import run_demo
+
+    run_demo(folder, quick=quick, keep=keep)

@@ -1,0 +1,56 @@
+"""darl: the command. Each group of commands stands in a file of its own and is registered here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from darl.cli import backbones, demo, doctor, fit, judge, recipe, score, select
+from darl.cli.failures import DarlGroup
+from darl.cli.output import put, start_logging
+
+app = typer.Typer(
+    name="darl",
+    cls=DarlGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WORK, LOOK = "The work", "Help on the way"
+app.command("fit", rich_help_panel=WORK)(fit.fit)
+app.command("evaluate", rich_help_panel=WORK)(judge.evaluate)
+app.command("compare", rich_help_panel=WORK)(judge.compare)
+app.command("score", rich_help_panel=WORK)(score.score)
+app.command("select", rich_help_panel=WORK)(select.select)
+app.add_typer(recipe.app, name="recipe", rich_help_panel=LOOK)
+app.add_typer(backbones.app, name="backbones", rich_help_panel=LOOK)
+app.command("demo", rich_help_panel=LOOK)(demo.demo)
+app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import darl
+
+        put(f"darl {darl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Graded search relevance with LLMs that holds up when the traffic shifts.
+
+    Begin with [bold]darl demo[/bold] to see it work, or [bold]darl recipe init[/bold] for data of your own.
+    """
+    start_logging()
+
+
+if __name__ == "__main__":
+    app(prog_name="darl")

@@ -1,0 +1,52 @@
+"""`darl score`: a result for every pair of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darl.cli.arguments import Columns, Device, Quiet, SkipBad, Where, filters, mapping
+from darl.cli.output import Output, put, put_json, working
+
+
+def score(
+    model: Annotated[Path, typer.Argument(help="The folder of a model, or of a run.", show_default=False)],
+    file: Annotated[str, typer.Argument(help="The pairs; grades are not needed.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help=".parquet, .jsonl, .csv or .tsv", show_default=False)
+    ],
+    columns: Columns = None,
+    where: Where = None,
+    skip_bad_rows: SkipBad = False,
+    ood: Annotated[bool, typer.Option(help="Also say how far out each pair is; takes a second pass.")] = True,
+    prefix: Annotated[
+        str | None, typer.Option(help="Before the names of the new columns; default none, or darl_ on a collision.")
+    ] = None,
+    device: Device = None,
+    quiet: Quiet = False,
+    output: Annotated[Output, typer.Option(help="How to print what was done.")] = "text",
+) -> None:
+    """Score every pair of a file: one result a pair, in its order, beside the columns that were there."""
+    with working(quiet=quiet):
+        from darl.verbs.inputs import as_model
+        from darl.verbs.score import check_target, score_pairs
+
+        check_target(out, file)  # before the model is loaded
+        result = score_pairs(
+            as_model(model, device=device),
+            file,
+            out,
+            columns=mapping(columns, "--columns"),
+            where=filters(where),
+            on_bad_rows="skip" if skip_bad_rows else "error",
+            ood=ood,
+            prefix=prefix,
+            quiet=quiet,
+        )
+    if output == "json":
+        put_json(result.to_dict())
+        return
+    put(f"{result.pairs:,} pairs in {result.seconds:.1f} s ({result.pairs_per_second:,.0f} a second) → {result.path}")
+    put(f"new columns: {', '.join(result.columns)}")

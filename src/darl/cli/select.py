@@ -1,0 +1,111 @@
+"""`darl select`: which pairs of the pool should be labelled next?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darl.cli.arguments import Columns, Device, Quiet, Seed, mapping, named_files
+from darl.cli.output import Output, note, put, put_json, working
+
+SHOWN = 20
+
+
+def select(
+    model: Annotated[Path, typer.Argument(help="The folder of a model, or of a run.", show_default=False)],
+    pool: Annotated[str, typer.Argument(help="The unlabelled pairs.", show_default=False)],
+    budget: Annotated[int, typer.Option(min=1, help="How many pairs to pick.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help=".jsonl, .csv or .parquet", show_default=False)
+    ],
+    train: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What the model was trained on; default what its run says.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE", help="Evaluation pairs, none of whose queries may be picked; repeatable."),
+    ] = None,
+    already: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Pairs labelled since, as in an earlier round.")
+    ] = None,
+    per_query: Annotated[int, typer.Option(min=0, help="At most so many pairs of a query; 0: no cap.")] = 5,
+    strategy: Annotated[str, typer.Option(help="How pairs are ranked.")] = "coverage",
+    columns: Columns = None,
+    seed: Seed = 0,
+    device: Device = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help=f"Show the first {SHOWN} picks with their reasons.")
+    ] = False,
+    quiet: Quiet = False,
+    output: Annotated[Output, typer.Option(help="How to print the report.")] = "text",
+) -> None:
+    """Pick the pairs of an unlabelled pool that are worth a label.
+
+    A model that still lies in its run brings its training and evaluation pairs for the guards.
+    """
+    names = mapping(columns, "--columns")
+    with working(quiet=quiet):
+        from darl.dasa import select as run_select
+        from darl.pairs import write_pairs
+        from darl.pairs.formats import file_kind
+        from darl.verbs.inputs import as_model, as_table
+        from darl.verbs.progress import RateReporter
+        from darl.verbs.run_data import run_splits
+
+        file_kind(out)  # an unknown format is refused before the work
+        loaded = as_model(model, device=device)
+
+        def graded(path: str) -> Any:
+            return as_table(path, loaded.scale, columns=names)
+
+        known = None if train is not None and against else run_splits(model)
+        labelled = graded(train) if train is not None else known and known.train
+        judging = {name: graded(path) for name, path in named_files(against or []).items()}
+        if not against and known is not None:
+            judging = known.evaluations
+            note(f"guarding against the run's own {', '.join(judging)}")
+        table = _pool(pool, names)
+        with RateReporter(quiet=quiet).bar("scoring the pool", _size(table)) as advance:
+            picked = run_select(
+                loaded,
+                table,
+                budget=budget,
+                train=labelled,
+                evaluations=judging,
+                per_query=per_query or None,
+                already=as_table(already, loaded.scale) if already else None,
+                seed=seed,
+                strategy=strategy,
+                progress=advance,
+            )
+        write_pairs(picked.pairs, out)
+    if output == "json":
+        rows = picked.to_dict()["pairs"][:SHOWN] if explain else []
+        put_json({"out": str(out), "picked": len(picked), "report": picked.report, **({"pairs": rows} if rows else {})})
+        return
+    put(picked.to_text(show=SHOWN if explain else 3))
+    put(f"\n{len(picked):,} pairs → {out}")
+
+
+def _pool(path: str, columns: dict[str, str]) -> Any:
+    """The pool as one Arrow table, with the columns named as darl names them."""
+    from darl.pairs.columns import rename_columns
+    from darl.pairs.formats import join
+    from darl.pairs.sources import open_source
+
+    tables, lost = [], 0
+    wanted = {ours: theirs for ours, theirs in columns.items() if ours != "grade"}
+    for raw in open_source(path):
+        lost += len(raw.bad)
+        if raw.table.num_rows:
+            renamed = rename_columns(raw.table, wanted, where=raw.name, require_grades=False) if wanted else raw.table
+            tables.append(renamed)
+    if lost:
+        note(f"{lost:,} rows of the pool could not be parsed and were left out")
+    return join(tables) if tables else path
+
+
+def _size(table: Any) -> int:
+    return getattr(table, "num_rows", 0)

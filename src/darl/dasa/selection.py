@@ -1,0 +1,127 @@
+"""select: from a pool of unlabelled pairs to the ones worth a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darl.dasa.candidates import Progress, Scorer, require_ood, score_pool
+from darl.dasa.guards import DuplicateGuard, Guard, LabelledGuard, LeakGuard, run_guards, within_cap
+from darl.dasa.nearest import chunked_features, nearest_known
+from darl.dasa.picked import Selection, picked_pairs
+from darl.dasa.pool import open_pool
+from darl.dasa.report import make_report
+from darl.dasa.strategies import Context, Strategy, make_strategy
+from darl.dasa.text_guards import EmptyGuard, GarbageGuard
+from darl.errors import EmptySplitError, RecipeError
+from darl.pairs import PairTable
+from darl.pairs.sources import Source
+
+
+def select(
+    model: Scorer | str | Path,
+    pool: PairTable | Source,
+    *,
+    budget: int,
+    train: PairTable | None = None,
+    evaluations: Mapping[str, PairTable] | None = None,
+    per_query: int | None = 5,
+    already: PairTable | None = None,
+    seed: int = 0,
+    strategy: str | Strategy = "coverage",
+    progress: Progress | None = None,
+) -> Selection:
+    """Picks the pairs of a pool to label next.
+
+    Args:
+        model: with an OOD reference, or the folder of a saved one.
+        pool: unlabelled pairs, or where to read them. Grades in it are dropped at once and never read.
+        budget: how many to pick, ≥ 1; fewer are picked where fewer are left.
+        train: what the model was trained on. Its pairs are not picked again, and each pick names the nearest.
+        evaluations: by name, the graded tables that judge models. None of their queries is picked.
+        per_query: at most so many pairs of a query, the best by rank; None for no cap.
+        already: pairs labelled since, such as the picks of an earlier round.
+        seed: of any draw of the strategy. The same inputs and seed give the same picks.
+        strategy: one of :func:`~darl.dasa.strategies.strategy_names`, or a strategy of your own.
+        progress: called with the number of pool pairs scored since the last call.
+
+    Raises:
+        ModelError: no such model, or it has no OOD reference.
+        RecipeError: an unknown strategy, or a budget or cap below 1.
+        EmptySplitError: the pool is empty, or the guards leave nothing of it.
+        DataError, StorageError: the pool cannot be read.
+
+    Usage::
+
+        selection = select("runs/insurance/model", "traffic.parquet", budget=500, train=train, evaluations=tests)
+        print(selection.to_text())
+        selection.pairs.to_jsonl("to_label.jsonl")
+    """
+    chosen = make_strategy(strategy)
+    budget = _at_least_one("budget", budget)
+    per_query = None if per_query is None else _at_least_one("per_query", per_query)
+    scorer = _loaded(model)
+    require_ood(scorer)  # before the pool is read, which may take minutes
+    opened = open_pool(pool)
+    pairs = opened.pairs
+
+    guards: list[Guard] = [
+        LeakGuard(evaluations),
+        LabelledGuard(train=train, already=already),
+        DuplicateGuard(),
+        EmptyGuard(),
+        GarbageGuard(),
+    ]
+    passed, dropped = run_guards(guards, pairs)
+    if not passed.any():
+        counts = ", ".join(f"{name} {entry['dropped']:,}" for name, entry in dropped.items() if entry["dropped"])
+        raise EmptySplitError(
+            f"the guards leave none of the {len(pairs):,} pool pairs ({counts})",
+            where="the pool",
+            mend="bring other traffic: everything here is labelled, kept for evaluation, or unusable",
+        )
+    candidates = score_pool(scorer, pairs, progress=progress)
+    features = partial(chunked_features, scorer, pairs)
+    context = Context(pairs, candidates, np.flatnonzero(passed), budget, seed, features)
+    ranked = chosen.order(context)
+    capped = ranked[within_cap(pairs.query_groups()[ranked], per_query)]
+    picks = capped[:budget]
+
+    nearest = None if train is None else nearest_known(scorer, features(picks), train)
+    report = make_report(
+        candidates,
+        picks,
+        guards=dropped,
+        open_pairs=len(context.open_rows),
+        ranked=len(ranked),
+        within_cap=len(capped),
+        unreadable=len(opened.unreadable),
+        settings={
+            "strategy": chosen.name,
+            "seed": seed,
+            "budget": budget,
+            "per_query": per_query,
+            "pool_fingerprint": pairs.fingerprint(),
+            "evaluations": sorted(evaluations or {}),
+            "has_train": train is not None,
+        },
+    )
+    return Selection(picked_pairs(chosen, context, picks, nearest, train), report)
+
+
+def _loaded(model: Scorer | str | Path) -> Scorer:
+    if not isinstance(model, (str, Path)):
+        return model
+    from darl.model import RelevanceModel  # only here: a caller with a model at hand need not load transformers
+
+    return RelevanceModel.from_pretrained(model)
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise RecipeError(f"must be a whole number from 1 up, got {value!r}", where=name)
+    return int(value)

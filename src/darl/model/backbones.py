@@ -1,0 +1,180 @@
+"""Where backbones come from: an embedded name, a local folder, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from darl.errors import BackboneError
+from darl.model.embedded import EMBEDDED, fetch_embedded
+from darl.model.head import settle_pooler
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A resolved backbone: what to hand to ``from_pretrained``.
+
+    Attributes:
+        name: as the user wrote it; kept in the model's provenance.
+        source: a local folder or a hub name.
+        revision: of a hub repository, or None.
+        trust_remote_code: run code that comes with the weights. Off unless the user says so.
+    """
+
+    name: str
+    source: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"revision": self.revision or "main", "trust_remote_code": self.trust_remote_code}
+
+    @property
+    def is_local(self) -> bool:
+        return Path(self.source).is_dir()
+
+
+def resolve_backbone(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Backbone:
+    """Find a backbone by name: embedded names first, then folders, then the hub.
+
+    Raises:
+        BackboneError: a path that is no model folder, or an embedded backbone that cannot be fetched.
+    """
+    if name in EMBEDDED:
+        return Backbone(name, str(fetch_embedded(name)))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BackboneError("the folder holds no config.json, so it is no model", where=name)
+        return Backbone(name, str(path), None, trust_remote_code)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BackboneError(
+            "there is no such folder", where=name, mend=f"or use an embedded one: {', '.join(EMBEDDED)}"
+        )
+    return Backbone(name, name, revision, trust_remote_code)
+
+
+def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
+    """The backbone's fast tokenizer, with a pad token.
+
+    Raises:
+        BackboneError: none can be loaded, or it has no fast version (darl keeps the prompt in it).
+    """
+    tokenizer = _call(backbone, lambda: AutoTokenizer.from_pretrained(backbone.source, **backbone.options))
+    if not tokenizer.is_fast:
+        raise BackboneError(
+            "the backbone has no fast tokenizer",
+            where=backbone.name,
+            mend="choose a backbone with a tokenizer.json",
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def is_decoder(backbone: Backbone) -> bool:
+    """Whether the backbone is a causal language model (pooled at its last token)."""
+    config = _call(backbone, lambda: AutoConfig.from_pretrained(backbone.source, **backbone.options))
+    architectures = getattr(config, "architectures", None) or []
+    if any("CausalLM" in name or name.endswith("LMHeadModel") for name in architectures):
+        return not any("Bert" in name for name in architectures)
+    return bool(getattr(config, "is_decoder", False)) or (
+        not architectures
+        and config.model_type in {"llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2", "gemma3", "phi3", "gpt2"}
+    )
+
+
+def load_backbone(
+    backbone: Backbone, grade_names: tuple[str, ...], *, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> PreTrainedModel:
+    """The backbone with a fresh K-row head, as ``AutoModelForSequenceClassification`` builds it.
+
+    The random parts (head, and a pooler that the checkpoint lacks) depend on ``seed`` alone.
+
+    Raises:
+        BackboneError: the weights cannot be loaded, or the architecture has no sequence classifier.
+    """
+    labels = dict(enumerate(grade_names))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, info = _call(
+            backbone,
+            lambda: AutoModelForSequenceClassification.from_pretrained(
+                backbone.source,
+                num_labels=len(grade_names),
+                id2label=labels,
+                label2id={name: grade for grade, name in labels.items()},
+                problem_type="single_label_classification",
+                dtype=dtype,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **backbone.options,
+            ),
+        )
+    settle_pooler(model, info["missing_keys"])
+    return model
+
+
+def load_causal_lm(backbone: Backbone, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """The backbone with its language-model head, for the verbalizer.
+
+    Raises:
+        BackboneError: the weights cannot be loaded, or the backbone is no causal language model.
+    """
+    if not is_decoder(backbone):
+        raise BackboneError(
+            "the verbalizer needs a causal language model", where=backbone.name, mend="use smollm2-135m, say"
+        )
+    return _call(
+        backbone,
+        lambda: AutoModelForCausalLM.from_pretrained(backbone.source, dtype=dtype, **backbone.options),
+    )
+
+
+def load_body(backbone: Backbone, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """The bare backbone without any head, for features of the frozen base."""
+    return _call(backbone, lambda: AutoModel.from_pretrained(backbone.source, dtype=dtype, **backbone.options))
+
+
+def _call(backbone: Backbone, load):
+    try:
+        return load()
+    except BackboneError:
+        raise
+    except Exception as error:
+        raise _explain(backbone, error) from error
+
+
+def _explain(backbone: Backbone, error: Exception) -> BackboneError:
+    message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    embedded = ", ".join(EMBEDDED)
+    if not backbone.is_local:
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        mend = f"check the name and the network (offline: {'yes' if offline else 'no'}), give a local folder, or use an embedded backbone: {embedded}"
+        return BackboneError(f"cannot be loaded from the hub: {message}", where=backbone.name, mend=mend)
+    if "trust_remote_code" in message:
+        return BackboneError(
+            "the backbone brings its own code, which darl does not run unasked",
+            where=backbone.name,
+            mend="read that code, then set `trust_remote_code: true`",
+        )
+    return BackboneError(
+        f"cannot be loaded: {message}",
+        where=backbone.name,
+        mend="is the folder complete, and of a kind transformers knows?",
+    )

@@ -1,0 +1,103 @@
+"""The head: the last linear layer of a sequence classifier, one row a grade.
+
+transformers names it ``score`` (causal LLMs), ``classifier`` (BERT and its kin) or
+``classifier.out_proj`` (RoBERTa and its kin); everything here works on whichever the model has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from darl.errors import ModelError
+
+HEAD_NAMES = (
+    "score",
+    "classifier.out_proj",
+    "classifier.dense2",
+    "classifier",
+    "classification_head.out_proj",
+    "cls",
+)
+
+
+def head_name(model: nn.Module) -> str:
+    """The dotted name of the last linear layer, relative to the classifier.
+
+    Raises:
+        ModelError: the architecture has none that darl knows.
+    """
+    for name in HEAD_NAMES:
+        try:
+            module = model.get_submodule(name)
+        except AttributeError:
+            continue
+        if isinstance(module, nn.Linear):
+            return name
+    raise ModelError(f"{type(model).__name__} has no linear head", mend="use a transformers sequence classifier")
+
+
+def head_of(model: nn.Module) -> nn.Linear:
+    """The last linear layer itself: weight (K, d), bias (K,) or None."""
+    module = model.get_submodule(head_name(model))
+    assert isinstance(module, nn.Linear)
+    return module
+
+
+def set_head(model: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+    """Write a head in place. A bias for a head that has none is refused.
+
+    Raises:
+        ModelError: shapes do not fit.
+    """
+    head = head_of(model)
+    if tuple(weight.shape) != tuple(head.weight.shape) or (bias is not None and head.bias is None):
+        raise ModelError(
+            f"a head of shape {tuple(weight.shape)}{' with bias' if bias is not None else ''} does not fit "
+            f"{tuple(head.weight.shape)}{'' if head.bias is None else ' with bias'}"
+        )
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        if head.bias is not None:
+            head.bias.copy_(bias if bias is not None else torch.zeros_like(head.bias))
+
+
+def scale_head(model: nn.Module, factor: float) -> None:
+    """Multiply all logits by ``factor``: a temperature T is folded in as 1/T.
+
+    >>> from types import SimpleNamespace
+    >>> net = nn.Module(); net.score = nn.Linear(2, 3)
+    >>> x = torch.ones(1, 2); before = net.score(x)
+    >>> scale_head(net, 0.5)
+    >>> bool(torch.allclose(net.score(x), before * 0.5))
+    True
+    """
+    head = head_of(model)
+    with torch.no_grad():
+        head.weight.mul_(factor)
+        if head.bias is not None:
+            head.bias.mul_(factor)
+
+
+def is_head_parameter(name: str, model: nn.Module) -> bool:
+    """Whether a parameter belongs to the part above the backbone (head, and what feeds it)."""
+    prefix = getattr(model, "base_model_prefix", "")
+    return not name.startswith(f"{prefix}.") or ".pooler." in name
+
+
+def settle_pooler(model: PreTrainedModel, missing: Iterable[str]) -> None:
+    """Give a pooler that the checkpoint lacks a start that passes its input on.
+
+    BERT's classifier reads tanh(W·h + b) of the first token. With W random the frozen features say
+    nothing; with W = s·I and a small s, tanh is nearly linear and the features are the token itself.
+    """
+    names = [name for name in missing if name.endswith("pooler.dense.weight")]
+    for name in names:
+        dense = model.get_submodule(name.removesuffix(".weight"))
+        if isinstance(dense, nn.Linear) and dense.in_features == dense.out_features:
+            with torch.no_grad():
+                dense.weight.copy_(torch.eye(dense.in_features) * 0.5)
+                dense.bias.zero_()

@@ -1,0 +1,250 @@
+"""RelevanceModel: a sequence classifier that knows its grades, its prompt, its limits.
+
+backbone + head + GradeScale + template (in the tokenizer) + temperature (folded into the head)
++ decision rule + OOD reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from darl.decisions import DecisionRule
+from darl.errors import ModelError
+from darl.grades import GradeScale
+from darl.model.backbones import Backbone, is_decoder, load_backbone, load_body, load_tokenizer, resolve_backbone
+from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
+from darl.model.features import FeatureSpec, Progress, forward_batches, head_features, pooled_features
+from darl.model.head import scale_head
+from darl.model.scores import Scores
+from darl.model.template import DECODER_TEMPLATE, PairTemplate, install_template
+from darl.ood import OODReference
+from darl.pairs import PairTable
+
+
+class RelevanceModel:
+    """Graded relevance of query–item pairs.
+
+    Args:
+        network: a transformers sequence classifier with K labels.
+        tokenizer: fast; holds the template.
+        scale: the grades.
+        backbone: where the frozen base comes from; OOD features may need it.
+        max_length: the most tokens of a pair.
+        rule: from probabilities to a grade; default argmax.
+        temperature: by which the head is already divided; kept for the record.
+        ood: the OOD reference, or None.
+        provenance: how the model came to be; any JSON.
+
+    Load a saved one and score pairs::
+
+        model = RelevanceModel.from_pretrained("runs/insurance/model")
+        scores = model.score(queries=["cat insurance"], items=["Vet fee cover for cats"])
+        scores.grades, scores.relevance, scores.ood_percentiles
+    """
+
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        scale: GradeScale,
+        *,
+        backbone: Backbone,
+        max_length: int = 256,
+        rule: DecisionRule | None = None,
+        temperature: float = 1.0,
+        ood: OODReference | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        if network.config.num_labels != scale.size:
+            raise ModelError(f"the network has {network.config.num_labels} labels, the scale {scale.size} grades")
+        network.config.pad_token_id = tokenizer.pad_token_id
+        self.network, self.tokenizer, self.scale, self.backbone = network, tokenizer, scale, backbone
+        self.max_length, self.rule = max_length, rule or DecisionRule("argmax")
+        self.temperature, self.ood, self.provenance = temperature, ood, provenance or {}
+        tokenizer.model_max_length = max_length
+        self.encoder = PairEncoder(tokenizer, max_length)
+        self._base: PreTrainedModel | None = None
+
+    # ------------------------------------------------------------------ making
+
+    @classmethod
+    def from_backbone(
+        cls,
+        name: str,
+        scale: GradeScale,
+        *,
+        template: str | None = None,
+        max_length: int = 256,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> RelevanceModel:
+        """A model with a fresh head on a pretrained backbone.
+
+        Args:
+            name: embedded name, local folder or hub name.
+            scale: the grades.
+            template: with ``{query}`` and ``{item}``; default for decoders a short prompt, for encoders
+                the pair encoding they were pretrained with.
+
+        Raises:
+            BackboneError: the backbone cannot be had.
+        """
+        backbone = resolve_backbone(name, revision=revision, trust_remote_code=trust_remote_code)
+        tokenizer = load_tokenizer(backbone)
+        if template or is_decoder(backbone):
+            install_template(tokenizer, PairTemplate.parse(template or DECODER_TEMPLATE))
+        network = load_backbone(backbone, scale.names, dtype=dtype, seed=seed)
+        return cls(network, tokenizer, scale, backbone=backbone, max_length=max_length)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str | None = None) -> RelevanceModel:
+        """Load a saved model.
+
+        Raises:
+            ModelError: the folder is missing, incomplete, corrupt, or not darl's.
+        """
+        from darl.model.saving import load_model
+
+        model = load_model(Path(folder))
+        return model.to(device) if device else model
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Save as a plain Hugging Face folder with ``darl.json`` and ``ood.*`` beside; whole or not at all."""
+        from darl.model.saving import save_model
+
+        return save_model(self, Path(folder))
+
+    def to(self, device: str) -> RelevanceModel:
+        self.network.to(device)  # type: ignore[arg-type]
+        if self._base is not None:
+            self._base.to(device)  # type: ignore[arg-type]
+        return self
+
+    # ----------------------------------------------------------------- scoring
+
+    def score(
+        self,
+        pairs: PairTable | None = None,
+        *,
+        queries: Sequence[str] | None = None,
+        items: Sequence[str] | None = None,
+        ood: bool = True,
+        tokens_per_batch: int = TOKENS_PER_BATCH,
+        progress: Progress | None = None,
+    ) -> Scores:
+        """Grades, probabilities, relevance scores and (where the model has a reference) OOD percentiles.
+
+        Args:
+            pairs: a table, or give ``queries`` and ``items`` of equal length n.
+            ood: also say how far out each pair is; costs a second forward pass on the frozen base.
+            tokens_per_batch: tokens a batch may hold, padding included.
+            progress: called with the number of pairs done after each batch.
+
+        Returns:
+            n rows, in the input's order.
+        """
+        encoded = self.encode(pairs, queries=queries, items=items)
+        logits = self.logits(encoded, tokens_per_batch=tokens_per_batch, progress=progress)
+        out, percentiles = None, None
+        if ood and self.ood is not None:
+            features = self.ood_features(encoded, logits)
+            out = self.ood.score(features)
+            percentiles = self.ood.percentile_of(out)
+        return self.scores_from(logits, out, percentiles)
+
+    def scores_from(
+        self, logits: np.ndarray, ood_scores: np.ndarray | None = None, ood_percentiles: np.ndarray | None = None
+    ) -> Scores:
+        """Scores from logits (n, K) already at hand."""
+        probabilities = softmax(logits)
+        return Scores(
+            scale=self.scale,
+            probabilities=probabilities,
+            grades=self.rule.decide(probabilities) if len(probabilities) else np.zeros(0, dtype=np.int64),
+            relevance=self.scale.relevance(probabilities),
+            ood_scores=ood_scores,
+            ood_percentiles=ood_percentiles,
+        )
+
+    def encode(
+        self,
+        pairs: PairTable | None = None,
+        *,
+        queries: Sequence[str] | None = None,
+        items: Sequence[str] | None = None,
+    ) -> EncodedPairs:
+        """Token ids of the pairs."""
+        if pairs is not None:
+            queries, items = pairs.queries, pairs.items
+        if queries is None or items is None or len(queries) != len(items):
+            raise ModelError("give a table of pairs, or as many queries as items")
+        return self.encoder.encode(queries, items)
+
+    def logits(
+        self,
+        encoded: EncodedPairs,
+        *,
+        tokens_per_batch: int = TOKENS_PER_BATCH,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Calibrated logits, (n, K) float32, in the input's order."""
+        out = np.zeros((len(encoded), self.scale.size), dtype=np.float32)
+
+        def consume(rows: np.ndarray, _batch: object, output: object) -> None:
+            out[rows] = output.logits.float().cpu().numpy()  # type: ignore[attr-defined]
+
+        forward_batches(
+            self.network, self.encoder, encoded, consume, tokens_per_batch=tokens_per_batch, progress=progress
+        )
+        return out
+
+    # ---------------------------------------------------------------- features
+
+    def head_features(self, encoded: EncodedPairs, *, progress: Progress | None = None) -> np.ndarray:
+        """The input of the head for each pair, (n, d)."""
+        return head_features(self.network, self.encoder, encoded, progress=progress)
+
+    def features(self, encoded: EncodedPairs, spec: FeatureSpec, *, progress: Progress | None = None) -> np.ndarray:
+        """Pooled features of a layer of the frozen base or of this model, (n, d)."""
+        body = self.base() if spec.source == "base" else self.network
+        return pooled_features(body, self.encoder, encoded, spec, progress=progress)
+
+    def ood_features(self, encoded: EncodedPairs, logits: np.ndarray | None = None) -> np.ndarray:
+        """What the model's OOD reference reads: pooled features, or its logits."""
+        if self.ood is None:
+            raise ModelError("this model has no OOD reference", mend="fit again with `ood:` in the recipe")
+        spec = self.ood.feature_spec
+        if spec.get("source") == "logits":
+            return self.logits(encoded) if logits is None else logits
+        return self.features(encoded, FeatureSpec(**spec))
+
+    def base(self) -> PreTrainedModel:
+        """The frozen backbone's body, loaded on first use."""
+        if self._base is None:
+            found = self.backbone
+            if not found.is_local:
+                found = resolve_backbone(found.name, revision=found.revision, trust_remote_code=found.trust_remote_code)
+            self._base = load_body(found).eval().to(self.network.device)  # type: ignore[arg-type]
+        return self._base
+
+    # ------------------------------------------------------------- calibration
+
+    def divide_logits(self, temperature: float) -> None:
+        """Fold a temperature into the head, so that every tool that loads the folder is calibrated."""
+        scale_head(self.network, 1.0 / temperature)
+        self.temperature *= temperature
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Row-wise softmax in float64, (n, K) → (n, K)."""
+    shifted = np.asarray(logits, dtype=np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True, initial=-np.inf))
+    return shifted / shifted.sum(axis=1, keepdims=True)

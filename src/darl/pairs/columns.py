@@ -1,0 +1,113 @@
+"""Which column of a source is which column of darl's, and the filter on column values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from darl.errors import DataError
+from darl.pairs.schema import KNOWN_COLUMNS, PROVENANCE, TEXT, is_text
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "query": ("search_query", "search_term", "query_text", "question", "q"),
+    "item": ("text", "title", "document", "passage", "doc", "item_text", "product_title", "product_name"),
+    "grade": ("label", "relevance", "relevance_grade", "relevance_label", "rel", "judgment", "judgement", "esci_label"),
+    "weight": ("sample_weight",),
+    "query_id": ("qid", "query-id"),
+    "item_id": ("product_id", "doc_id", "docid", "corpus-id", "document_id"),
+    "time": ("timestamp",),
+}
+"""Names that are understood without a mapping, by darl's own name for the column."""
+
+
+def rename_columns(table: pa.Table, columns: Mapping[str, str] | None, *, where: str, require_grades: bool) -> pa.Table:
+    """The same columns under darl's names.
+
+    Args:
+        table: raw columns.
+        columns: {darl's name: the source's name}; what it does not name is found by name or alias.
+        where: the source's name in messages.
+        require_grades: whether a grade column must be there.
+
+    A column that already bears a name which the mapping gives to another is kept as ``<name>_original``;
+    a source's own ``row`` and ``file`` are kept as ``source_row`` and ``source_file``.
+
+    Raises:
+        DataError: a needed or a mapped column is missing, or two aliases of one name are there.
+    """
+    found = table.column_names
+    new_names: dict[str, str] = {}  # theirs → ours
+    for ours, theirs in (columns or {}).items():
+        if theirs not in found:
+            raise missing_column(theirs, found, where)
+        new_names[theirs] = ours
+    needed = ("query", "item", "grade") if require_grades else ("query", "item")
+    for ours in KNOWN_COLUMNS:
+        if ours in new_names.values() or (ours in found and ours not in new_names):
+            continue
+        lowered = {name.strip().casefold(): name for name in found if name not in new_names}
+        present = [lowered[alias] for alias in (ours, *ALIASES.get(ours, ())) if alias in lowered]
+        if len(present) > 1 and ours in needed:
+            raise DataError(
+                f"several columns could be the {ours}: {', '.join(present)}",
+                where=where,
+                mend=f"say which: columns={{{ours!r}: {present[0]!r}}}",
+            )
+        if present:
+            new_names[present[0]] = ours
+        elif ours in needed:
+            raise missing_column(ours, found, where)
+    taken = set(new_names.values())
+    for name in found:
+        if name not in new_names:
+            new_names[name] = f"source_{name}" if name in PROVENANCE else f"{name}_original" if name in taken else name
+    kept = {ours: theirs for theirs, ours in new_names.items()}
+    return pa.table({ours: table.column(theirs) for ours, theirs in kept.items()})
+
+
+def filter_mask(table: pa.Table, where: Mapping[str, Any] | None, *, source: str) -> np.ndarray:
+    """Which rows have the wanted values, bool (n,).
+
+    Args:
+        table: n rows under darl's names.
+        where: {column: value or list of values}; all must hold. Values are compared as text, so 1 finds "1";
+            None finds a missing value.
+
+    Raises:
+        DataError: the table has no such column.
+    """
+    mask = np.ones(table.num_rows, dtype=bool)
+    for name, wanted in (where or {}).items():
+        if name not in table.column_names:
+            raise missing_column(name, table.column_names, source)
+        column = table.column(name)
+        if pa.types.is_dictionary(column.type):
+            column = pc.cast(column, column.type.value_type)
+        if not (is_text(column.type) or pa.types.is_primitive(column.type) or pa.types.is_null(column.type)):
+            raise DataError(f"column {name!r} holds {column.type} and cannot be filtered", where=source)
+        values = list(wanted) if isinstance(wanted, Iterable) and not isinstance(wanted, str) else [wanted]
+        options = pc.SetLookupOptions(pa.array([_filter_text(value) for value in values], type=TEXT))
+        mask &= pc.call_function("is_in", [pc.cast(column, TEXT)], options).to_numpy()
+    return mask
+
+
+def _filter_text(value: Any) -> str | None:
+    # Arrow writes truth values in lower case.
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def missing_column(name: str, found: list[str], where: str) -> DataError:
+    """The error for a column that is not there: names the columns found and the nearest one."""
+    near = difflib.get_close_matches(name.casefold(), [column.casefold() for column in found], n=1, cutoff=0.5)
+    nearest = next((column for column in found if near and column.casefold() == near[0]), None)
+    example = f"columns={{{name!r}: {nearest!r}}}" if nearest else f"columns={{{name!r}: '…'}}"
+    return DataError(
+        f"there is no column {name!r}; found: {', '.join(found) or 'none'}",
+        where=where,
+        mend=(f"did you mean {nearest!r}? " if nearest else "") + f"Map it with {example}",
+    )

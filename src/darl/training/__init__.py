@@ -1,0 +1,1 @@
+"""Training: recipe, probe, tune, interpolate, calibrate, pipeline."""

@@ -1,0 +1,127 @@
+"""The finishing stage: calibrate, choose the decision rule, build the OOD reference, save the model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darl.decisions import DecisionRule, choose_rule
+from darl.decisions.agreement import OBJECTIVES
+from darl.decisions.thresholds import fit_thresholds
+from darl.errors import RecipeError
+from darl.evaluation import ece
+from darl.model import RelevanceModel
+from darl.model.features import FeatureSpec
+from darl.model.relevance_model import softmax
+from darl.ood import fit_reference, make_detector
+from darl.training.calibrate import fit_temperature
+from darl.training.learn import fresh_model, load_weights
+from darl.training.progress import Reporter
+from darl.training.recipe import Recipe
+from darl.training.run import Run, Stage, versions
+from darl.training.splits import Splits
+
+
+def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage], reporter: Reporter) -> Stage:
+    """Calibrated, decided, with an OOD reference: ``folder/model`` is the model a user loads."""
+    inputs = recipe.model_dump(mode="json", include={"calibrate", "decide", "ood", "objective", "seed"})
+    stage = run.stage(
+        "finish",
+        inputs,
+        lambda folder: _finish(recipe, splits, folder, learned[-1], reporter),
+        after=(learned[-1],),
+    )
+    reporter.say(f"calibrate: T={stage.result['temperature']:.3f}; decide: {stage.result['rule_reason']}")
+    return stage
+
+
+def _finish(recipe: Recipe, splits: Splits, folder: Path, chosen: Stage, reporter: Reporter) -> dict[str, Any]:
+    model = load_weights(fresh_model(recipe), chosen)
+    dev = splits.dev_id
+    with reporter.bar("calibrate: dev", len(dev)) as advance:
+        logits = model.logits(model.encode(dev), progress=advance)
+    result: dict[str, Any] = {"temperature": 1.0, "dev_ece_before": float(ece(dev.grades, softmax(logits)))}
+    if recipe.calibrate.enabled:
+        result["temperature"] = _calibrate(recipe, splits, model, logits)
+        model.divide_logits(result["temperature"])
+        logits = logits / result["temperature"]
+    probabilities = softmax(logits)
+    result["dev_ece_after"] = float(ece(dev.grades, probabilities))
+    model.rule, result["rule_reason"], result["rules"] = _decide(recipe, splits, probabilities)
+    result["rule"] = model.rule.to_dict()
+    if recipe.ood.enabled:
+        model.ood = _reference(recipe, splits, model, logits, reporter)
+    model.provenance = {
+        "recipe": recipe.model_dump(mode="json"),
+        "start": chosen.result["start"],
+        "alpha": chosen.result["alpha"],
+        "data": splits.fingerprints(),
+        "sizes": splits.sizes(),
+        "versions": versions(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    model.save_pretrained(folder / "model")
+    return result
+
+
+def _calibrate(recipe: Recipe, splits: Splits, model: RelevanceModel, logits: np.ndarray) -> float:
+    grades, weights, share = splits.dev_id.grades, None, recipe.calibrate.shift_share
+    if share > 0 and splits.dev_ood is not None:
+        shifted = model.logits(model.encode(splits.dev_ood))
+        weights = np.concatenate(
+            [np.full(len(logits), (1 - share) / len(logits)), np.full(len(shifted), share / len(shifted))]
+        )
+        logits, grades = np.concatenate([logits, shifted]), np.concatenate([grades, splits.dev_ood.grades])
+    return fit_temperature(logits, grades, weights)
+
+
+def _decide(recipe: Recipe, splits: Splits, probabilities: np.ndarray) -> tuple[DecisionRule, str, list[dict]]:
+    dev, scale, kind = splits.dev_id, recipe.grades.scale(), recipe.decide.rule
+    counts = scale.counts(splits.train.grades)
+    prior = tuple((counts / counts.sum()).tolist())
+    if kind != "auto":
+        fixed = {
+            "argmax": lambda: DecisionRule("argmax"),
+            "least_cost": lambda: DecisionRule("least_cost", power=1),
+            "prior_corrected": lambda: DecisionRule("prior_corrected", prior=prior, tau=1.0),
+            "thresholds": lambda: _thresholds(probabilities, dev.grades, recipe.objective),
+        }
+        return fixed[kind](), f"{kind}, by recipe", []
+    choice = choose_rule(
+        probabilities,
+        dev.grades,
+        scale,
+        objective=recipe.objective,
+        seed=recipe.seed,
+        groups=dev.query_groups(),
+        prior=prior,
+    )
+    return choice.rule, choice.reason, choice.to_dict()["table"]
+
+
+def _thresholds(probabilities: np.ndarray, grades: np.ndarray, objective: str) -> DecisionRule:
+    rule = fit_thresholds(probabilities, grades, OBJECTIVES[objective])
+    if rule is None:
+        raise RecipeError("the model gives too few different probabilities on dev_id", where="decide.rule")
+    return rule
+
+
+def _reference(recipe: Recipe, splits: Splits, model: RelevanceModel, dev_logits: np.ndarray, reporter: Reporter):
+    settings, train, dev = recipe.ood, splits.train, splits.dev_id
+    if len(train) > settings.max_reference:
+        train = train.sample(settings.max_reference, recipe.seed)
+    detector = make_detector(settings.detector, **settings.params)
+    if detector.reads == "logits":
+        with reporter.bar("ood: logits of train", len(train)) as advance:
+            rows = model.logits(model.encode(train), progress=advance)
+        held_out, spec = dev_logits, {"source": "logits"}
+    else:
+        features = FeatureSpec(settings.source, settings.layer, settings.pooling)
+        with reporter.bar("ood: features", len(train) + len(dev)) as advance:
+            rows = model.features(model.encode(train), features, progress=advance)
+            held_out = model.features(model.encode(dev), features, progress=advance)
+        spec = features.to_dict()
+    return fit_reference(rows, held_out, detector=detector, grades=train.grades, feature_spec=spec)

@@ -1,0 +1,245 @@
+"""The learning stages of a run: probe, tune from each start, and the choice of start and α on dev."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from darl.errors import RecipeError
+from darl.losses import GradeLoss, make_loss
+from darl.model import RelevanceModel
+from darl.model.head import head_of, set_head
+from darl.pairs import PairTable
+from darl.training.interpolate import Candidate, choose, interpolate
+from darl.training.probe import fit_probe
+from darl.training.processes import is_main
+from darl.training.progress import Reporter
+from darl.training.recipe import Recipe
+from darl.training.run import Run, Stage
+from darl.training.splits import Splits
+from darl.training.trainer import total_steps
+from darl.training.tune import balanced_class_weights, objective_value, tune_model
+from darl.training.verbalizer import tune_verbalizer, zero_shot
+
+WEIGHTS = "network.safetensors"
+
+
+def fresh_model(recipe: Recipe) -> RelevanceModel:
+    """The recipe's backbone with a random head."""
+    backbone = recipe.backbone
+    return RelevanceModel.from_backbone(
+        backbone.name,
+        recipe.grades.scale(),
+        template=backbone.template,
+        max_length=backbone.max_length,
+        revision=backbone.revision,
+        trust_remote_code=backbone.trust_remote_code,
+        seed=recipe.seed,
+    )
+
+
+def make_recipe_loss(recipe: Recipe, train: PairTable) -> GradeLoss:
+    """The recipe's loss, told the grade mix where it needs it."""
+    scale = recipe.grades.scale()
+    loss = make_loss(recipe.loss.name, scale.size, scale, **recipe.loss.params)
+    if loss.needs_prior:
+        loss.set_prior(scale.counts(train.grades).tolist())
+    return loss
+
+
+def class_weights(recipe: Recipe, train: PairTable) -> torch.Tensor | None:
+    chosen, K = recipe.loss.class_weights, recipe.grades.scale().size
+    if chosen == "none":
+        return None
+    if chosen == "balanced":
+        return balanced_class_weights(train.grades, K)
+    if len(chosen) != K:
+        raise RecipeError(f"{len(chosen)} weights for {K} grades", where="loss.class_weights")
+    return torch.tensor(chosen, dtype=torch.float32)
+
+
+def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> list[Stage]:
+    """Run probe, tune and interpolate; the last stage's folder holds the chosen weights."""
+    settings = recipe.model_dump(mode="json", include={"seed", "grades", "backbone", "method", "words", "loss"})
+    inputs = settings | {"data": splits.fingerprints()}
+    stages: list[Stage] = []
+    if recipe.method == "verbalizer":
+        starts = ["verbalizer"]
+    else:
+        starts = ["random", "probe"] if recipe.tune.start == "auto" else [recipe.tune.start]
+    probe = None
+    if "probe" in starts:
+        probe = run.stage(
+            "probe",
+            inputs | {"probe": recipe.probe.model_dump(mode="json")},
+            lambda folder: _probe(recipe, splits, folder, reporter),
+        )
+        stages.append(probe)
+        reporter.say(f"probe: λ={probe.result['l2']:g}, dev {recipe.objective} {probe.result['dev_objective']:.4f}")
+    tuned = []
+    for start in starts:
+        stage = run.stage(
+            f"tune-{start}",
+            inputs | {"tune": recipe.tune.model_dump(mode="json", exclude={"start", "report_to", "checkpoints"})},
+            lambda folder, start=start: _tune(recipe, splits, folder, start, probe, reporter),
+            after=(probe,) if probe and start == "probe" else (),
+            collective=True,
+        )
+        tuned.append(stage)
+        stages.append(stage)
+    chosen = run.stage(
+        "interpolate",
+        {"interpolate": recipe.interpolate.model_dump(mode="json"), "objective": recipe.objective},
+        lambda folder: _interpolate(recipe, splits, folder, dict(zip(starts, tuned, strict=True)), probe, reporter),
+        after=tuple(stages),
+    )
+    reporter.say(f"interpolate: {chosen.result['why']}")
+    return [*stages, chosen]
+
+
+def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceModel:
+    """The model as tuning begins: fresh, with the probed head, or with the verbalizer's."""
+    model = fresh_model(recipe)
+    if start == "probe":
+        assert probe is not None
+        head = load_file(probe.folder / "head.safetensors")
+        scale = recipe.probe.head_scale
+        bias = head.get("bias")
+        set_head(model.network, head["weight"] * scale, None if bias is None else bias * scale)
+    elif start == "verbalizer":
+        zero_shot(model, recipe.words or list(recipe.grades.names))
+    return model
+
+
+def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    model = fresh_model(recipe)
+    features = {}
+    for name, table in (("train", splits.train), ("dev_id", splits.dev_id)):
+        with reporter.bar(f"probe: features of {name}", len(table)) as advance:
+            features[name] = model.head_features(model.encode(table), progress=advance)
+    probe = fit_probe(
+        features["train"],
+        splits.train.grades,
+        features["dev_id"],
+        splits.dev_id.grades,
+        make_recipe_loss(recipe, splits.train),
+        l2=recipe.probe.l2,
+        bias=head_of(model.network).bias is not None,
+        weights=splits.train.weights,
+        class_weights=class_weights(recipe, splits.train),
+        max_iterations=recipe.probe.max_iterations,
+    )
+    head = {"weight": probe.weight} | ({"bias": probe.bias} if probe.bias is not None else {})
+    save_file(head, folder / "head.safetensors")
+    logits = features["dev_id"] @ probe.weight.numpy().T
+    if probe.bias is not None:
+        logits = logits + probe.bias.numpy()
+    value = objective_value(recipe.objective, splits.dev_id.grades, logits.argmax(1), model.scale.size)
+    return {"l2": probe.l2, "table": probe.table, "dev_objective": value}
+
+
+def _tune(
+    recipe: Recipe, splits: Splits, folder: Path, start: str, probe: Stage | None, reporter: Reporter
+) -> dict[str, Any]:
+    train, dev = splits.train, splits.dev_id
+    model = start_model(recipe, start, probe)
+    encoded = model.encode(train)
+    kind = "" if recipe.tune.kind == "full" else f", {recipe.tune.kind}"
+    logged: dict[str, Any] = {"steps": 0}
+    with reporter.bar(f"tune from {start}{kind}", total_steps(len(train), recipe.tune), "steps") as advance:
+        if recipe.method == "verbalizer" and recipe.tune.epochs > 0:
+            logged = tune_verbalizer(model, encoded, train.grades, recipe, folder, advance=advance)
+        elif recipe.method == "head":
+            logged = tune_model(
+                model,
+                encoded,
+                train.grades,
+                make_recipe_loss(recipe, train),
+                recipe,
+                folder,
+                weights=train.weights,
+                class_weights=class_weights(recipe, train),
+                dev=(model.encode(dev), dev.grades) if recipe.tune.keep == "best" or recipe.tune.patience else None,
+                advance=advance,
+            )
+    if is_main():
+        save_file(_state(model), folder / WEIGHTS)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return logged
+
+
+def _interpolate(
+    recipe: Recipe,
+    splits: Splits,
+    folder: Path,
+    tuned: dict[str, Stage],
+    probe: Stage | None,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    settings = recipe.interpolate
+    alphas = [1.0] if not settings.enabled else sorted({*settings.alphas, 1.0}, reverse=True)
+    devs = {"id": splits.dev_id, **({"ood": splits.dev_ood} if splits.dev_ood is not None else {})}
+    devs = {name: t.sample(settings.dev_limit, 0) if len(t) > settings.dev_limit else t for name, t in devs.items()}
+    model = fresh_model(recipe)
+    encoded = {name: model.encode(table) for name, table in devs.items()}
+    candidates: list[Candidate] = []
+    worth_choosing = len(alphas) * len(tuned) > 1
+    total = len(alphas) * len(tuned) * sum(map(len, devs.values()))
+    with reporter.bar("interpolate: dev", total if worth_choosing else 0) as advance:
+        for start, stage in tuned.items():
+            ends = _start_state(recipe, start, probe, settings.start), load_file(stage.folder / WEIGHTS)
+            for alpha in alphas:
+                if not worth_choosing:
+                    candidates.append(Candidate(start, alpha, 0.0, None))
+                    continue
+                _load(model, interpolate(*ends, alpha))
+                values = {
+                    name: objective_value(
+                        recipe.objective,
+                        devs[name].grades,
+                        model.logits(encoded[name], progress=advance).argmax(1),
+                        model.scale.size,
+                    )
+                    for name in devs
+                }
+                candidates.append(Candidate(start, alpha, values["id"], values.get("ood")))
+    plain = next(c for c in candidates if c.alpha == 1.0 and c.start == next(iter(tuned)))
+    best, why = choose(candidates, plain=plain, max_id_loss=settings.max_id_loss, min_gain=settings.min_gain)
+    if not worth_choosing:
+        why = f"nothing to choose: tuned from {plain.start}, no interpolation"
+    ends = _start_state(recipe, best.start, probe, settings.start), load_file(tuned[best.start].folder / WEIGHTS)
+    save_file(interpolate(*ends, best.alpha), folder / WEIGHTS)
+    return {
+        "start": best.start,
+        "alpha": best.alpha,
+        "why": why,
+        "candidates": [vars(c) for c in candidates],
+    }
+
+
+def _start_state(recipe: Recipe, start: str, probe: Stage | None, end: str) -> dict[str, torch.Tensor]:
+    if end == "start":
+        return _state(start_model(recipe, start, probe))
+    return _state(RelevanceModel.from_pretrained(end))
+
+
+def _state(model: RelevanceModel) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+
+
+def _load(model: RelevanceModel, state: dict[str, torch.Tensor]) -> None:
+    model.network.load_state_dict(state)
+    model.network.eval()
+
+
+def load_weights(model: RelevanceModel, stage: Stage) -> RelevanceModel:
+    """``model`` with a stage's weights, in place."""
+    _load(model, load_file(stage.folder / WEIGHTS))
+    return model
+
+
+__all__ = ["fresh_model", "learn_stages", "load_weights", "make_recipe_loss", "start_model"]

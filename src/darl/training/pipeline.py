@@ -1,0 +1,166 @@
+"""fit: one recipe to one run folder, stage by stage, resumable.
+
+splits → probe → tune (from each start) → interpolate → calibrate → model → evaluate
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darl.errors import RecipeError
+from darl.evaluation import Evaluation, evaluate_predictions, render
+from darl.model import RelevanceModel
+from darl.pairs import PairTable
+from darl.storage import atomic_write_json, atomic_write_text, storage_errors
+from darl.training.finish import finish_stage
+from darl.training.learn import learn_stages
+from darl.training.processes import barrier, is_main
+from darl.training.progress import Reporter, quiet_libraries
+from darl.training.recipe import Recipe
+from darl.training.recipe_file import load_recipe
+from darl.training.run import Run
+from darl.training.splits import Splits, load_splits
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished run.
+
+    Attributes:
+        folder: the run. model_path: the final model in it.
+        metrics: what ``metrics.json`` holds: evaluation, choices, times.
+        evaluation: quality on each test set with intervals and the ID–OOD gap, or None without test sets.
+        summary: the same as a text table.
+    """
+
+    folder: Path
+    model_path: Path
+    metrics: dict[str, Any]
+    evaluation: Evaluation | None
+    summary: str
+
+
+def fit(
+    recipe: Recipe | str | Path,
+    *,
+    run: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    redo: bool = False,
+    quiet: bool = False,
+) -> FitResult:
+    """Train, interpolate, calibrate and judge one model.
+
+    Args:
+        recipe: a :class:`Recipe` or the path of a YAML file.
+        run: the run folder; default the recipe's ``output``.
+        overrides: ``key=value`` changes to the recipe.
+        redo: do the stages again that a changed recipe or changed data affects.
+        quiet: say nothing.
+
+    Raises:
+        DarlError: whatever was wrong, with the mend; what was finished stays and the same call resumes.
+    """
+    quiet_libraries()
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides)
+    elif overrides:
+        raise RecipeError("overrides go with a recipe file, not with a Recipe", mend="use recipe.model_copy")
+    folder = Path(run or recipe.output.format(name=recipe.name))
+    reporter = Reporter(quiet=quiet or not is_main())
+    opened = Run(folder, recipe, redo=redo)
+    try:
+        return _fit(recipe, opened, reporter)
+    finally:
+        opened.close()
+
+
+def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
+    started = time.perf_counter()
+    splits = load_splits(recipe, run.folder)
+    reporter.say(f"{recipe.name}: " + ", ".join(f"{name} {size}" for name, size in splits.sizes().items()))
+    learned = learn_stages(recipe, splits, run, reporter)
+    finished = finish_stage(recipe, splits, run, learned, reporter)
+    model_path = run.folder / "model"
+    evaluation, predictions = None, {}
+    if is_main():
+        model = RelevanceModel.from_pretrained(finished.folder / "model")
+        evaluation, predictions = judge(model, splits.tests, recipe, reporter)
+        _publish(finished.folder / "model", model_path)
+        metrics = {
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "sizes": splits.sizes(),
+            "choices": {stage.name: stage.result for stage in (*learned, finished)},
+            "evaluation": evaluation.to_dict() if evaluation else None,
+            "seconds": time.perf_counter() - started,
+        }
+        with storage_errors(run.folder):
+            for name, arrays in predictions.items():
+                np.savez_compressed(run.folder / f"predictions-{name}.npz", **arrays)
+            atomic_write_json(run.folder / "metrics.json", metrics)
+        summary = render(evaluation, "text") if evaluation else "no test sets in the recipe: nothing to judge"
+        atomic_write_text(run.folder / "summary.txt", summary + "\n")
+    else:
+        metrics, summary = {}, ""
+    barrier()
+    return FitResult(run.folder, model_path, metrics, evaluation, summary)
+
+
+def judge(
+    model: RelevanceModel, tests: dict[str, PairTable], recipe: Recipe, reporter: Reporter
+) -> tuple[Evaluation | None, dict[str, dict[str, np.ndarray]]]:
+    """Quality on every test set, the first being ID, and the predictions themselves."""
+    if not tests:
+        return None, {}
+    found, predictions = {}, {}
+    for name, table in tests.items():
+        with reporter.bar(f"judge {name}", len(table)) as advance:
+            scores = model.score(table, ood=False, progress=advance)
+        found[name] = evaluate_predictions(
+            table.grades,
+            scores.probabilities,
+            scores.grades,
+            scale=model.scale,
+            groups=table.query_groups(),
+            relevance=scores.relevance,
+            slices={column: table.column(column) for column in recipe.data.slices if table.has(column)},
+            bootstrap=recipe.evaluate.bootstrap,
+            seed=0,
+            min_pairs=recipe.evaluate.min_slice,
+        )
+        predictions[name] = {
+            "grades": table.grades,
+            "probabilities": scores.probabilities,
+            "predicted": scores.grades,
+            "groups": table.query_groups(),
+        }
+    return Evaluation.of(found, id_split=next(iter(tests))), predictions
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Make ``target`` the finished model, by hard links where the disk allows: no second copy of the weights."""
+    import os
+    import shutil
+
+    from darl.storage import atomic_folder
+
+    if target.exists():
+        shutil.rmtree(target)
+
+    def link(one: str, two: str) -> None:
+        try:
+            os.link(one, two)
+        except OSError:
+            shutil.copy2(one, two)
+
+    with storage_errors(target), atomic_folder(target) as partial:
+        shutil.copytree(source, partial, copy_function=link, dirs_exist_ok=True)
+
+
+__all__ = ["FitResult", "Splits", "fit", "judge"]

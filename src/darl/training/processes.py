@@ -1,0 +1,25 @@
+"""One process or many: under ``torchrun`` every process runs the same recipe, and only tuning is shared work."""
+
+from __future__ import annotations
+
+import os
+
+
+def world_size() -> int:
+    """How many processes ``torchrun`` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process writes the run folder and does the stages that are not shared."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def barrier() -> None:
+    """Wait until every process has come this far."""
+    if world_size() == 1:
+        return
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()

@@ -1,0 +1,187 @@
+"""The run folder: stages that are whole or absent, so that the same command resumes after any kill.
+
+    runs/insurance/
+      recipe.yaml            as run, every key
+      versions.json          of Python and the packages
+      stages/<name>/         one folder a finished stage, with stage.json
+      stages/<name>.partial/ a stage under way; tuning resumes from the checkpoints in it
+      model/                 the final model
+      metrics.json           what was measured
+
+A stage has a **key**: the hash of its settings, its data and its upstream stages' keys. A finished stage
+is used again only under the same key.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from darl.errors import RunError
+from darl.storage import atomic_write_json, atomic_write_text, read_json, stable_hash, storage_errors
+from darl.training.processes import barrier, is_main
+from darl.training.recipe import Recipe
+from darl.training.recipe_file import recipe_to_yaml
+
+PACKAGES = ("darl", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scikit-learn", "pyarrow")
+# these do not change what is computed
+COSMETIC = ("name", "output", "evaluate")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: its folder, its key, its result."""
+
+    name: str
+    folder: Path
+    key: str
+    result: dict[str, Any]
+    reused: bool
+
+
+class Run:
+    """One run folder, locked against other processes while it is open.
+
+    Raises:
+        RunError: the folder belongs to another recipe (``redo`` allows it), or another process has it.
+        StorageError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, *, redo: bool = False) -> None:
+        self.folder, self.recipe, self.redo = folder, recipe, redo
+        with storage_errors(folder):
+            (folder / "stages").mkdir(parents=True, exist_ok=True)
+            if is_main():
+                self._lock = self._take_lock()
+                self._check_recipe()
+                atomic_write_text(folder / "recipe.yaml", recipe_to_yaml(recipe))
+                atomic_write_json(folder / "versions.json", versions())
+        barrier()
+
+    def _take_lock(self) -> int:
+        handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise RunError(
+                "another process is writing this run",
+                where=self.folder,
+                mend="wait for it, or choose another folder with --run",
+            ) from error
+        return handle
+
+    def close(self) -> None:
+        if is_main():
+            os.close(self._lock)
+
+    def _check_recipe(self) -> None:
+        path = self.folder / "recipe.yaml"
+        if not path.exists() or self.redo:
+            return
+        import yaml
+
+        before, now = yaml.safe_load(path.read_text(encoding="utf-8")), self.recipe.model_dump(mode="json")
+        changed = [key for key in differing_keys(before, now) if key.split(".")[0] not in COSMETIC]
+        if changed:
+            raise RunError(
+                f"the folder holds a run of another recipe; changed: {', '.join(changed[:8])}",
+                where=self.folder,
+                mend="choose another folder with --run, or add --redo to do the stages again that the change affects",
+            )
+
+    def stage(
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        work: Callable[[Path], dict[str, Any]],
+        *,
+        after: tuple[Stage, ...] = (),
+        collective: bool = False,
+    ) -> Stage:
+        """Do a stage, or find it done.
+
+        Args:
+            name: its folder's name.
+            inputs: everything its result depends on, besides the upstream stages.
+            work: writes into the folder it is given and returns a JSON result. A partial folder of the same
+                key, left by a killed process, is handed over as it is.
+            after: the upstream stages.
+            collective: every process runs ``work`` (tuning); otherwise the main one does and the others wait.
+        """
+        final = self.folder / "stages" / name
+        key = stable_hash({"stage": name, "inputs": inputs, "after": [stage.key for stage in after]})
+        barrier()
+        done = self._finished(final, key)
+        barrier()
+        if not done:
+            partial = final.with_name(final.name + ".partial")
+            if is_main():
+                with storage_errors(partial):
+                    self._prepare(partial, key)
+            barrier()
+            result: dict[str, Any] = {}
+            if collective or is_main():
+                with storage_errors(partial):
+                    result = work(partial)
+            barrier()
+            if is_main():
+                with storage_errors(partial):
+                    atomic_write_json(partial / "stage.json", {"key": key, "result": result})
+                    os.rename(partial, final)
+            barrier()
+        return Stage(name, final, key, read_json(final / "stage.json")["result"], reused=done)
+
+    def _finished(self, final: Path, key: str) -> bool:
+        if not (final / "stage.json").is_file():
+            return False
+        if read_json(final / "stage.json")["key"] == key:
+            return True
+        if not self.redo:
+            raise RunError(
+                f"the data or a setting changed since stage {final.name!r} was done",
+                where=self.folder,
+                mend="choose another folder with --run, or add --redo to do that stage again",
+            )
+        if is_main():
+            shutil.rmtree(final)
+        return False
+
+    @staticmethod
+    def _prepare(partial: Path, key: str) -> None:
+        mark = partial / "key"
+        if partial.exists() and not (mark.is_file() and mark.read_text() == key):
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(mark, key)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    import platform
+
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def differing_keys(a: Any, b: Any, prefix: str = "") -> list[str]:
+    """Dotted keys at which two nested dictionaries differ.
+
+    >>> differing_keys({"tune": {"epochs": 1}, "seed": 0}, {"tune": {"epochs": 2}, "seed": 0})
+    ['tune.epochs']
+    """
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted(set(a) | set(b))
+        return [found for key in keys for found in differing_keys(a.get(key), b.get(key), f"{prefix}{key}.")]
+    return [] if a == b else [prefix.rstrip(".")]

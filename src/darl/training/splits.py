@@ -1,0 +1,122 @@
+"""The splits of a run: read by recipe, cut where the recipe asks, and held against the leak guard."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from darl.errors import EmptySplitError, MissingGradeError
+from darl.grades import GradeScale
+from darl.pairs import PairTable, read_pairs
+from darl.pairs.leaks import check_leaks
+from darl.pairs.splitting import split_pairs
+from darl.training.recipe import DataSettings, Recipe, Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What each set of pairs is for.
+
+    Attributes:
+        train: for learning. dev_id, dev_ood: for choices. tests: for judging, by name; the first is ID.
+    """
+
+    train: PairTable
+    dev_id: PairTable
+    dev_ood: PairTable | None
+    tests: dict[str, PairTable]
+
+    def sizes(self) -> dict[str, int]:
+        out = {"train": len(self.train), "dev_id": len(self.dev_id)}
+        if self.dev_ood is not None:
+            out["dev_ood"] = len(self.dev_ood)
+        return out | {f"test {name}": len(table) for name, table in self.tests.items()}
+
+    def fingerprints(self) -> dict[str, str]:
+        """What a stage's key depends on."""
+        out = {"train": self.train.fingerprint(), "dev_id": self.dev_id.fingerprint()}
+        if self.dev_ood is not None:
+            out["dev_ood"] = self.dev_ood.fingerprint()
+        return out
+
+
+def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
+    """Read and check every split of a recipe.
+
+    Raises:
+        BadRowsError, DataError: a file cannot be used.
+        EmptySplitError: a split is empty.
+        LeakError: an evaluation query stands in training.
+        MissingGradeError: train or dev_id lacks a grade of the scale.
+    """
+    data, scale = recipe.data, recipe.grades.scale()
+
+    def read(source: Source, name: str) -> PairTable:
+        table = read_source(source, data, scale, skipped_folder, name)
+        return table.with_column("weight", np.full(len(table), source.weight)) if source.weight != 1.0 else table
+
+    parts = [read(source, f"train-{i}") for i, source in enumerate(data.train)]
+    if any(part.weights is not None for part in parts):
+        parts = [p if p.weights is not None else p.with_column("weight", np.ones(len(p))) for p in parts]
+    train = parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
+    tests = {name: read(source, f"test-{name}") for name, source in data.tests.items()}
+    dev_ood = read(data.dev_ood, "dev_ood") if data.dev_ood else None
+    if data.dev_id is not None:
+        dev_id = read(data.dev_id, "dev_id")
+    else:
+        train, dev_id, cut = _cut(train, data, need_test=not tests)
+        tests = {"id": cut, **tests} if cut is not None else tests
+    for name, table in {"train": train, "dev_id": dev_id}.items():
+        _require_every_grade(table, scale, name)
+    judging = {"dev_id": dev_id, **({"dev_ood": dev_ood} if dev_ood is not None else {})}
+    check_leaks(train, judging | {f"test {name}": table for name, table in tests.items()})
+    return Splits(train, dev_id, dev_ood, tests)
+
+
+def read_source(
+    source: Source,
+    data: DataSettings,
+    scale: GradeScale,
+    skipped_folder: Path | None,
+    name: str,
+    *,
+    require_grades: bool = True,
+) -> PairTable:
+    """Read one source of a recipe; draws its sample."""
+    table = read_pairs(
+        source.path if isinstance(source.path, str) else list(source.path),
+        scale=scale,
+        columns=data.columns,
+        where=source.where,
+        on_bad_rows=data.on_bad_rows,
+        skipped_to=skipped_folder / f"skipped-{name}.jsonl" if skipped_folder and data.on_bad_rows == "skip" else None,
+        require_grades=require_grades,
+    )
+    return table.sample(source.sample, data.sample_seed) if source.sample and source.sample < len(table) else table
+
+
+def _cut(train: PairTable, data: DataSettings, *, need_test: bool) -> tuple[PairTable, PairTable, PairTable | None]:
+    shares = {"dev_id": data.split.dev_id}
+    if need_test and data.split.test_id > 0:
+        shares["test_id"] = data.split.test_id
+    shares = {"train": 1.0 - sum(shares.values()), **shares}
+    parts = split_pairs(train, shares=shares, by="query", seed=data.sample_seed)
+    log.info("no dev_id in the recipe: cut %s by query", {name: len(part) for name, part in parts.items()})
+    return parts["train"], parts["dev_id"], parts.get("test_id")
+
+
+def _require_every_grade(table: PairTable, scale: GradeScale, name: str) -> None:
+    if len(table) == 0:
+        raise EmptySplitError("the split holds no pair", where=name, mend="check its path and its `where`")
+    missing = [scale.names[k] for k in np.flatnonzero(scale.counts(table.grades) == 0)]
+    if missing:
+        raise MissingGradeError(
+            f"no pair has the grade {', '.join(missing)}",
+            where=name,
+            mend="add pairs of that grade, or take it off `grades`",
+        )

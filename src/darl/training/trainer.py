@@ -1,0 +1,221 @@
+"""One call of transformers' Trainer, made resumable: checkpoints count only when whole.
+
+The Trainer brings mixed precision, accumulation, several processes, FSDP and logging; this file only sets
+it up, finds the newest whole checkpoint after a kill, and reports progress.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import EvalPrediction
+
+from darl.errors import RecipeError, StorageError
+from darl.training.processes import world_size
+from darl.training.progress import Advance
+from darl.training.recipe import TuneSettings
+
+WHOLE = "whole"  # a file of this name marks a checkpoint that was written to its end
+LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
+
+
+class Rows(Dataset):
+    """Encoded examples as Trainer wants them."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return dict(self.rows[index])
+
+
+class DarlTrainer(Trainer):
+    """Trainer with a loss of ours and a learning rate of its own for the head."""
+
+    def __init__(
+        self, *args: Any, loss_of: LossOf, head_rate: float, is_head: Callable[[str], bool], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.loss_of, self.head_rate, self.is_head = loss_of, head_rate, is_head
+        # the loss is a mean over its batch, so accumulated batches must be averaged
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        aside = {name: inputs.pop(name) for name in ("grades", "weights") if name in inputs}
+        outputs = model(**inputs)
+        loss = self.loss_of(outputs, aside)
+        return (loss, outputs) if return_outputs else loss
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is None:
+            groups: dict[tuple[bool, bool], list] = {}
+            for name, parameter in (model or self.model).named_parameters():
+                if parameter.requires_grad:
+                    decays = parameter.ndim > 1
+                    groups.setdefault((self.is_head(name), decays), []).append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {
+                        "params": parameters,
+                        "lr": self.head_rate if head else self.args.learning_rate,
+                        "weight_decay": self.args.weight_decay if decays else 0.0,
+                    }
+                    for (head, decays), parameters in groups.items()
+                ],
+                betas=(0.9, 0.999),
+                eps=1e-8,
+                fused=True,
+            )
+        return self.optimizer
+
+
+class MarkWhole(TrainerCallback):
+    """Marks each checkpoint when all of it is on disk, and counts steps for the progress bar."""
+
+    def __init__(self, advance: Advance) -> None:
+        self.advance, self.seen = advance, 0
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.seen == 0 and state.global_step > 1:
+            self.advance(state.global_step - 1)
+        self.advance(1)
+        self.seen += 1
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; half-written ones are removed."""
+    found: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / WHOLE).is_file():
+            found.append((int(path.name.rsplit("-", 1)[1]), path))
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    return max(found)[1] if found else None
+
+
+def train(
+    network: PreTrainedModel | torch.nn.Module,
+    rows: Sequence[dict[str, Any]],
+    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    loss_of: LossOf,
+    settings: TuneSettings,
+    folder: Path,
+    *,
+    seed: int,
+    is_head: Callable[[str], bool],
+    advance: Advance,
+    dev_rows: Sequence[dict[str, Any]] | None = None,
+    dev_objective: Callable[[EvalPrediction], float] | None = None,
+) -> dict[str, Any]:
+    """Train ``network`` in place and return what Trainer logged.
+
+    Args:
+        rows: encoded examples; ``grades`` and ``weights`` in them are kept from the model and go to the loss.
+        collate: rows to a padded batch.
+        loss_of: (model output, {"grades", "weights"}) → scalar.
+        folder: for checkpoints; resumed from if it holds a whole one.
+        is_head: which parameters take the head's learning rate.
+        dev_rows, dev_objective: for ``keep: best``.
+
+    Raises:
+        RecipeError: arguments that TrainingArguments refuses. StorageError: a full disk; the last whole
+            checkpoint stays.
+    """
+    steps = total_steps(len(rows), settings)
+    best = settings.keep == "best" or settings.patience is not None
+    every = max(1, -(-steps // settings.checkpoints))
+    arguments: dict[str, Any] = {
+        "output_dir": str(folder),
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": settings.batch_size * 2,
+        "gradient_accumulation_steps": settings.accumulate,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": int(settings.warmup * steps),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "lr_scheduler_type": "linear",
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "epoch" if best else "steps",
+        "save_steps": every,
+        "save_total_limit": 2,
+        "logging_steps": max(1, steps // 20),
+        "disable_tqdm": True,
+        "report_to": settings.report_to or "none",
+        "remove_unused_columns": False,
+        "label_names": ["grades"],
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **precision_arguments(settings.precision),
+    }
+    callbacks: list[TrainerCallback] = [MarkWhole(advance)]
+    if best:
+        arguments |= {"eval_strategy": "epoch", "load_best_model_at_end": True}
+        arguments |= {"metric_for_best_model": "objective", "greater_is_better": True}
+        if settings.patience:
+            callbacks.append(EarlyStoppingCallback(settings.patience))
+    try:
+        args = TrainingArguments(**(arguments | settings.trainer))
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"TrainingArguments refuses it: {error}", where="tune.trainer") from error
+    trainer = DarlTrainer(
+        model=network,
+        args=args,
+        train_dataset=Rows(rows),
+        eval_dataset=Rows(dev_rows) if best and dev_rows is not None else None,
+        data_collator=collate,
+        callbacks=callbacks,
+        compute_metrics=(lambda out: {"objective": dev_objective(out)}) if dev_objective else None,
+        loss_of=loss_of,
+        head_rate=settings.head_learning_rate or settings.learning_rate,
+        is_head=is_head,
+    )
+    checkpoint = last_whole_checkpoint(folder)
+    try:
+        done = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk while writing a checkpoint as a RuntimeError of its zip writer
+        if isinstance(error, OSError) or "PytorchStreamWriter" in str(error) or "No space left" in str(error):
+            raise StorageError(
+                f"a checkpoint could not be written: {str(error).splitlines()[0]}",
+                where=folder,
+                mend="free some space and run the same command: it resumes from the last whole checkpoint",
+            ) from error
+        raise
+    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_objective" in entry]
+    return {"steps": trainer.state.global_step, "train_loss": done.training_loss, "history": history}
+
+
+def total_steps(rows: int, settings: TuneSettings) -> int:
+    """Optimiser steps of a whole training run."""
+    batches = -(-rows // (settings.batch_size * world_size()))
+    return max(1, int(-(-batches // settings.accumulate) * settings.epochs))
+
+
+def precision_arguments(precision: str) -> dict[str, bool]:
+    """bf16 / fp16 flags; ``auto`` takes bfloat16 only where the machine computes it natively."""
+    if precision == "auto":
+        precision = "bfloat16" if native_bfloat16() else "float32"
+    return {"bf16": precision == "bfloat16", "fp16": precision == "float16"}
+
+
+def native_bfloat16() -> bool:
+    """Whether bfloat16 is computed rather than emulated here (emulation can be a hundred times slower)."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check)

@@ -1,0 +1,171 @@
+"""Stage 2, fine-tuning: backbone and head together, full or LoRA, with any darl loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel, set_seed
+
+from darl.decisions.agreement import OBJECTIVES
+from darl.errors import RecipeError
+from darl.evaluation import confusion
+from darl.losses import GradeLoss
+from darl.model import RelevanceModel
+from darl.model.encoding import EncodedPairs
+from darl.model.head import head_name, is_head_parameter
+from darl.training.progress import Advance
+from darl.training.recipe import LoraSettings, Recipe
+from darl.training.trainer import train
+
+
+def tune_model(
+    model: RelevanceModel,
+    encoded: EncodedPairs,
+    grades: np.ndarray,
+    loss: GradeLoss,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    weights: np.ndarray | None = None,
+    class_weights: torch.Tensor | None = None,
+    dev: tuple[EncodedPairs, np.ndarray] | None = None,
+    advance: Advance = lambda done: None,
+) -> dict[str, Any]:
+    """Fine-tune ``model`` in place; with LoRA the adapter is merged into the weights at the end.
+
+    Args:
+        encoded, grades, weights: n training pairs.
+        dev: pairs that judge each epoch under ``keep: best``.
+        folder: checkpoints go to ``folder/checkpoints``, a LoRA adapter to ``folder/adapter``.
+
+    Returns:
+        what was logged: steps, training loss, history.
+    """
+    settings = recipe.tune
+    set_seed(recipe.seed)
+    freeze_layers(model.network, settings.freeze_layers)
+    network: nn.Module = model.network
+    if settings.kind == "lora":
+        network = with_lora(model.network, settings.lora)
+    loss = loss.to(model.network.device)
+
+    def loss_of(outputs: Any, aside: dict[str, torch.Tensor]) -> torch.Tensor:
+        c = None if class_weights is None else class_weights.to(outputs.logits.device)
+        return loss(outputs.logits, aside["grades"], aside.get("weights"), c)
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        aside = {"grades": torch.tensor([row.pop("grades") for row in rows])}
+        if "weights" in rows[0]:
+            aside["weights"] = torch.tensor([row.pop("weights") for row in rows], dtype=torch.float32)
+        return model.encoder.pad(rows) | aside
+
+    def objective(out: Any) -> float:
+        logits = out.predictions[0] if isinstance(out.predictions, tuple) else out.predictions
+        return objective_value(recipe.objective, out.label_ids, np.asarray(logits).argmax(1), model.scale.size)
+
+    try:
+        logged = train(
+            network,
+            training_rows(encoded, grades, weights),
+            collate,
+            loss_of,
+            settings,
+            folder / "checkpoints",
+            seed=recipe.seed,
+            is_head=lambda name: is_head_parameter(
+                name.removeprefix("module.").removeprefix("base_model.model."), model.network
+            ),
+            advance=advance,
+            dev_rows=training_rows(*dev, None) if dev else None,
+            dev_objective=objective if dev else None,
+        )
+    finally:
+        for parameter in model.network.parameters():
+            parameter.requires_grad_(True)
+    if settings.kind == "lora":
+        network.save_pretrained(folder / "adapter")  # type: ignore[operator]
+        model.network = network.merge_and_unload()  # type: ignore[operator]
+        for parameter in model.network.parameters():
+            parameter.requires_grad_(True)
+    model.network.eval()
+    return logged
+
+
+def training_rows(encoded: EncodedPairs, grades: np.ndarray, weights: np.ndarray | None) -> list[dict[str, Any]]:
+    """One dictionary a pair: model inputs, grade, weight."""
+    rows = [encoded.row(i) | {"grades": int(grade)} for i, grade in enumerate(grades)]
+    if weights is not None:
+        for row, weight in zip(rows, weights, strict=True):
+            row["weights"] = float(weight)
+    return rows
+
+
+def objective_value(name: str, grades: np.ndarray, predicted: np.ndarray, K: int) -> float:
+    """What choices on dev maximise; a kappa that is undefined counts as 0."""
+    value = float(OBJECTIVES[name](confusion(np.asarray(grades), np.asarray(predicted), K)))
+    return value if np.isfinite(value) else 0.0
+
+
+def balanced_class_weights(grades: np.ndarray, K: int) -> torch.Tensor:
+    """n / (K · n_k), the weights that give every grade the same mass, (K,).
+
+    >>> balanced_class_weights(np.array([0, 0, 0, 1]), 2).tolist()
+    [0.666..., 2.0]
+    """
+    counts = np.bincount(grades, minlength=K)
+    return torch.tensor(len(grades) / (K * np.maximum(counts, 1)), dtype=torch.float32)
+
+
+def freeze_layers(network: PreTrainedModel, layers: int) -> None:
+    """Keep the embeddings and the lowest ``layers`` layers as they are.
+
+    Raises:
+        RecipeError: the backbone has fewer layers, or none that darl finds.
+    """
+    if layers == 0:
+        return
+    body = getattr(network, network.base_model_prefix)
+    stack = next(
+        (body.get_submodule(name) for name in ("layers", "encoder.layer", "h", "layer") if _has(body, name)), None
+    )
+    if not isinstance(stack, nn.ModuleList) or layers > len(stack):
+        has = len(stack) if isinstance(stack, nn.ModuleList) else "no known"
+        raise RecipeError(f"cannot freeze {layers} layers: the backbone has {has} layers", where="tune.freeze_layers")
+    frozen: list[nn.Module] = list(stack[:layers])
+    for name in ("embeddings", "embed_tokens", "wte"):
+        if _has(body, name):
+            frozen.append(body.get_submodule(name))
+    for module in frozen:
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+
+
+def _has(module: nn.Module, name: str) -> bool:
+    try:
+        module.get_submodule(name)
+    except AttributeError:
+        return False
+    return True
+
+
+def with_lora(network: PreTrainedModel, settings: LoraSettings) -> nn.Module:
+    """The network with a LoRA adapter (Hu et al. 2021) on its body; the head is trained in full."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    head = head_name(network).split(".")[0]
+    trained = [name for name, _ in network.named_modules() if name.endswith("pooler")]
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.targets,
+        modules_to_save=[head, *trained],
+        # peft would exclude the head only for classes it knows
+        exclude_modules=[head, *(f"{name}.dense" for name in trained)] if settings.targets == "all-linear" else None,
+    )
+    return get_peft_model(network, config)

@@ -1,0 +1,132 @@
+"""The naive LLM: the backbone answers with a grade word through its language-model head.
+
+Zero-shot or fine-tuned by the ordinary language-model loss on the answer. Where the words start with
+distinct tokens, the probability of each grade is a softmax over the language-model head's rows of those
+tokens, which is a K-row linear head: the result is a plain sequence classifier.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from darl.errors import RecipeError
+from darl.model import RelevanceModel
+from darl.model.backbones import load_causal_lm
+from darl.model.encoding import EncodedPairs
+from darl.model.head import set_head
+from darl.training.progress import Advance
+from darl.training.recipe import Recipe
+from darl.training.trainer import train
+
+IGNORED = -100  # transformers' mark for positions without a label
+
+
+def answer_tokens(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[list[int]]:
+    """Token ids of each grade word.
+
+    Raises:
+        RecipeError: two words begin with the same token, so one step cannot tell them apart.
+    """
+    ids = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+    first = [word_ids[0] if word_ids else None for word_ids in ids]  # type: ignore[index]
+    if None in first or len(set(first)) < len(words):
+        raise RecipeError(
+            f"the grade words {words} must begin with distinct tokens, theirs are {first}",
+            where="words",
+            mend="name other words, one a grade, under `words:` (for example: no, partly, yes)",
+        )
+    return ids  # type: ignore[return-value]
+
+
+def verbalizer_head(language_model: PreTrainedModel, answers: list[list[int]]) -> torch.Tensor:
+    """The language-model head's rows for the first token of each answer, (K, d)."""
+    rows = language_model.get_output_embeddings().weight  # type: ignore[union-attr]
+    return rows[torch.tensor([answer[0] for answer in answers])].detach().clone()
+
+
+def zero_shot(model: RelevanceModel, words: list[str]) -> RelevanceModel:
+    """Give ``model`` the head of the untrained verbalizer, in place.
+
+    Raises:
+        BackboneError: the backbone is no causal language model.
+    """
+    language_model = load_causal_lm(model.backbone)
+    set_head(model.network, verbalizer_head(language_model, answer_tokens(model.tokenizer, words)))
+    return model
+
+
+def tune_verbalizer(
+    model: RelevanceModel,
+    encoded: EncodedPairs,
+    grades: np.ndarray,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    advance: Advance = lambda done: None,
+) -> dict[str, Any]:
+    """Fine-tune the language model on prompt + grade word, and give ``model`` its body and head, in place.
+
+    The loss is the usual one: cross-entropy over the whole vocabulary on the answer's tokens and the end
+    token, nothing on the prompt.
+    """
+    words = recipe.words or list(recipe.grades.names)
+    answers = answer_tokens(model.tokenizer, words)
+    set_seed(recipe.seed)
+    language_model = load_causal_lm(model.backbone)
+    language_model.config.use_cache = False
+    end = [model.tokenizer.eos_token_id] if model.tokenizer.eos_token_id is not None else []
+    rows = []
+    for i, grade in enumerate(grades):
+        prompt, answer = encoded.fields["input_ids"][i], answers[int(grade)] + end
+        rows.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
+    pad = model.tokenizer.pad_token_id
+
+    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in batch)
+
+        def padded(name: str, fill: int) -> torch.Tensor:
+            return torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in batch])
+
+        real = torch.tensor([[1] * len(r["input_ids"]) + [0] * (longest - len(r["input_ids"])) for r in batch])
+        return {"input_ids": padded("input_ids", pad), "attention_mask": real, "labels": padded("labels", IGNORED)}
+
+    network: torch.nn.Module = language_model
+    if recipe.tune.kind == "lora":
+        network = _with_lora(language_model, recipe)
+    logged = train(
+        network,
+        rows,
+        collate,
+        lambda outputs, _aside: outputs.loss,
+        recipe.tune.model_copy(update={"keep": "last", "patience": None}),
+        folder / "checkpoints",
+        seed=recipe.seed,
+        is_head=lambda name: False,
+        advance=advance,
+    )
+    if recipe.tune.kind == "lora":
+        language_model = network.merge_and_unload()  # type: ignore[operator]
+    body = getattr(language_model, language_model.base_model_prefix)
+    getattr(model.network, model.network.base_model_prefix).load_state_dict(body.state_dict())
+    set_head(model.network, verbalizer_head(language_model, answers))
+    model.network.eval()
+    return logged
+
+
+def _with_lora(language_model: PreTrainedModel, recipe: Recipe) -> torch.nn.Module:
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    settings = recipe.tune.lora
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.targets,
+    )
+    return get_peft_model(language_model, config)
