@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,9 +50,7 @@ class GradeScale:
             raise GradeError(f"grade names must be distinct and not empty: {list(names)}")
         if len(gains) != len(names):
             raise GradeError(f"{len(names)} grades but {len(gains)} gains", mend="give one gain a grade, or none")
-        if not all(math.isfinite(gain) for gain in gains) or any(
-            b <= a for a, b in zip(gains, gains[1:], strict=False)
-        ):
+        if not all(math.isfinite(gain) for gain in gains) or any(b <= a for a, b in pairwise(gains)):
             raise GradeError(f"gains must increase with the grade: {list(gains)}")
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "gains", gains)

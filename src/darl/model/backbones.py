@@ -165,7 +165,10 @@ def _explain(backbone: Backbone, error: Exception) -> BackboneError:
     embedded = ", ".join(EMBEDDED)
     if not backbone.is_local:
         offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-        mend = f"check the name and the network (offline: {'yes' if offline else 'no'}), give a local folder, or use an embedded backbone: {embedded}"
+        mend = (
+            f"check the name and the network (offline mode is {'on' if offline else 'off'}), give a local folder, "
+            f"or use an embedded backbone: {embedded}"
+        )
         return BackboneError(f"cannot be loaded from the hub: {message}", where=backbone.name, mend=mend)
     if "trust_remote_code" in message:
         return BackboneError(

@@ -34,12 +34,12 @@ class Scores:
         return len(self.grades)
 
     def to_arrow(self) -> pa.Table:
-        """One row a pair: grade, its name, relevance, ``p_<name>`` per grade, OOD score and percentile."""
+        """One row a pair: grade, its name, relevance score, ``p_<name>`` per grade, OOD score and percentile."""
         names = np.asarray(self.scale.names, dtype=object)
         columns: dict[str, object] = {
             "grade": self.grades,
             "grade_name": names[self.grades].tolist(),
-            "relevance": self.relevance,
+            "relevance_score": self.relevance,
         }
         for grade, name in enumerate(self.scale.names):
             columns[f"p_{name}"] = self.probabilities[:, grade]

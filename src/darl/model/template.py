@@ -65,13 +65,13 @@ def install_template(tokenizer: PreTrainedTokenizerBase, template: PairTemplate,
         start: put the tokenizer's BOS token in front, where it has one.
     """
     backend: Tokenizer = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
-    ids = {
+    ids: dict[str, list[int]] = {
         "prefix": _ids(backend, template.prefix),
         "middle": _ids(backend, template.middle),
         "suffix": _ids(backend, template.suffix),
     }
     if start and tokenizer.bos_token_id is not None:
-        ids["prefix"] = [tokenizer.bos_token_id, *ids["prefix"]]
+        ids["prefix"].insert(0, tokenizer.bos_token_id)  # type: ignore[arg-type]
     single = [*_piece("prefix", ids), {"Sequence": {"id": "A", "type_id": 0}}]
     pair = [
         *single,

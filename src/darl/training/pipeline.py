@@ -102,7 +102,7 @@ def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
         }
         with storage_errors(run.folder):
             for name, arrays in predictions.items():
-                np.savez_compressed(run.folder / f"predictions-{name}.npz", **arrays)
+                np.savez_compressed(run.folder / f"predictions-{name}.npz", **arrays)  # type: ignore[arg-type]
             atomic_write_json(run.folder / "metrics.json", metrics)
         summary = render(evaluation, "text") if evaluation else "no test sets in the recipe: nothing to judge"
         atomic_write_text(run.folder / "summary.txt", summary + "\n")

@@ -27,8 +27,8 @@ class Source(Settings):
 
     path: str | list[str] = Field(description="file, list of files, glob, hf://dataset[/config][:split]")
     where: dict[str, Any] = Field(default_factory=dict, description="keep rows with these column values")
-    sample: int | None = Field(None, ge=1, description="draw this many pairs, by `data.sample_seed`")
-    weight: float = Field(1.0, gt=0, description="weight of these pairs in the loss")
+    sample: int | None = Field(default=None, ge=1, description="draw this many pairs, by `data.sample_seed`")
+    weight: float = Field(default=1.0, gt=0, description="weight of these pairs in the loss")
 
 
 def _as_source(value: Any) -> Any:
@@ -51,23 +51,25 @@ Sources = Annotated[list[Source], BeforeValidator(_as_sources)]
 class SplitSettings(Settings):
     """How to cut one graded table into splits, when the recipe gives ``train`` alone."""
 
-    by: Literal["query"] = Field("query", description="whole queries; shifts are given as files of their own")
-    dev_id: float = Field(0.1, gt=0, lt=0.5, description="share of the pairs kept for choices")
-    test_id: float = Field(0.1, ge=0, lt=0.5, description="share of the pairs kept for judging")
+    by: Literal["query"] = Field(default="query", description="whole queries; shifts are given as files of their own")
+    dev_id: float = Field(default=0.1, gt=0, lt=0.5, description="share of the pairs kept for choices")
+    test_id: float = Field(default=0.1, ge=0, lt=0.5, description="share of the pairs kept for judging")
 
 
 class DataSettings(Settings):
     """Which pairs are for training, for choices (dev), for judging (test), and which are unlabelled (pool)."""
 
     train: Sources = Field(description="graded pairs; several sources may have weights of their own")
-    dev_id: OneSource | None = Field(None, description="graded pairs like train, for choices")
-    dev_ood: OneSource | None = Field(None, description="a small graded sample of shifted traffic, for choices")
+    dev_id: OneSource | None = Field(default=None, description="graded pairs like train, for choices")
+    dev_ood: OneSource | None = Field(default=None, description="a small graded sample of shifted traffic, for choices")
     tests: dict[str, OneSource] = Field(default_factory=dict, description="graded pairs for judging, by name")
-    pool: OneSource | None = Field(None, description="unlabelled pairs; `darl select` picks from them")
+    pool: OneSource | None = Field(default=None, description="unlabelled pairs; `darl select` picks from them")
     columns: dict[str, str] = Field(default_factory=dict, description="darl's name: the files' name")
     on_bad_rows: Literal["error", "skip"] = "error"
     split: SplitSettings = SplitSettings()
-    sample_seed: int = Field(0, description="which pairs `sample` draws; apart from `seed`, so that seeds share data")
+    sample_seed: int = Field(
+        default=0, description="which pairs `sample` draws; apart from `seed`, so that seeds share data"
+    )
     slices: list[str] = Field(default_factory=list, description="columns by whose values quality is also reported")
 
 
@@ -77,11 +79,11 @@ class DataSettings(Settings):
 class BackboneSettings(Settings):
     """The pretrained model and how it reads a pair."""
 
-    name: str = Field("smollm2-135m", description="embedded name, local folder, or hub name")
+    name: str = Field(default="smollm2-135m", description="embedded name, local folder, or hub name")
     revision: str | None = None
     trust_remote_code: bool = False
-    template: str | None = Field(None, description="text with {query} and {item}; decoders have a default")
-    max_length: int = Field(128, ge=16, description="tokens a pair may take; the item is cut first")
+    template: str | None = Field(default=None, description="text with {query} and {item}; decoders have a default")
+    max_length: int = Field(default=128, ge=16, description="tokens a pair may take; the item is cut first")
 
 
 def _as_backbone(value: Any) -> Any:
@@ -89,10 +91,10 @@ def _as_backbone(value: Any) -> Any:
 
 
 class LoraSettings(Settings):
-    r: int = Field(16, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: str | list[str] = Field("all-linear", description="module names, or all-linear")
+    r: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    targets: str | list[str] = Field(default="all-linear", description="module names, or all-linear")
 
 
 class LossSettings(Settings):
@@ -111,36 +113,42 @@ def _as_loss(value: Any) -> Any:
 class ProbeSettings(Settings):
     """A linear head on the frozen backbone."""
 
-    l2: list[float] = Field([1e-4, 1e-3, 1e-2, 1e-1, 1.0], description="penalties tried; dev_id NLL chooses")
+    l2: list[float] = Field(default=[1e-4, 1e-3, 1e-2, 1e-1, 1.0], description="penalties tried; dev_id NLL chooses")
     head_scale: float = Field(
-        1.0, gt=0, description="the probed head is multiplied by this before tuning: a calm head distorts less"
+        default=1.0, gt=0, description="the probed head is multiplied by this before tuning: a calm head distorts less"
     )
-    max_iterations: int = Field(300, ge=1)
+    max_iterations: int = Field(default=300, ge=1)
 
 
 class TuneSettings(Settings):
     """Fine-tuning of backbone and head."""
 
     start: Literal["random", "probe", "verbalizer", "auto"] = Field(
-        "auto", description="the head tuning begins with; auto tunes from random and from the probe, dev chooses"
+        default="auto",
+        description="the head tuning begins with; auto tunes from random and from the probe, dev chooses",
     )
     kind: Literal["full", "lora"] = "full"
     lora: LoraSettings = LoraSettings()
-    freeze_layers: int = Field(0, ge=0, description="embeddings and this many lower layers stay as they are")
-    epochs: float = Field(3.0, gt=0)
-    batch_size: int = Field(32, ge=1)
-    accumulate: int = Field(1, ge=1, description="batches whose gradients are added before a step")
-    learning_rate: float = Field(5e-5, gt=0)
-    head_learning_rate: float | None = Field(None, gt=0, description="default: the same")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    freeze_embeddings: bool = Field(default=False, description="the token embeddings stay as they are")
+    freeze_layers: int = Field(default=0, ge=0, description="embeddings and this many lower layers stay as they are")
+    epochs: float = Field(default=3.0, gt=0)
+    batch_size: int = Field(default=32, ge=1)
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients are added before a step")
+    learning_rate: float = Field(default=5e-5, gt=0)
+    head_learning_rate: float | None = Field(default=None, gt=0, description="default: the same")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto: bfloat16 where the machine computes it natively, else float32"
+        default="auto", description="auto: bfloat16 where the machine computes it natively, else float32"
     )
-    keep: Literal["last", "best"] = Field("last", description="best: the epoch with the best dev_id objective")
-    patience: int | None = Field(None, ge=1, description="stop after this many epochs without gain (keep: best)")
-    checkpoints: int = Field(5, ge=1, description="checkpoints a run writes, evenly spaced; a kill loses one span")
+    keep: Literal["last", "best"] = Field(default="last", description="best: the epoch with the best dev_id objective")
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after this many epochs without gain (keep: best)"
+    )
+    checkpoints: int = Field(
+        default=5, ge=1, description="checkpoints a run writes, evenly spaced; a kill loses one span"
+    )
     report_to: list[str] = Field(default_factory=list, description="tensorboard, mlflow, wandb …")
     trainer: dict[str, Any] = Field(default_factory=dict, description="passed to transformers' TrainingArguments")
 
@@ -149,11 +157,11 @@ class InterpolateSettings(Settings):
     """θ(α) = (1 − α)·θ_start + α·θ_tuned, body and head; α = 1 is the tuned model."""
 
     enabled: bool = True
-    start: str = Field("start", description="the model as tuning began, or the folder of a saved darl model")
-    alphas: list[float] = Field([0.5, 0.7, 0.8, 0.9, 1.0], description="in (0, 1]; 1.0 always is a candidate")
-    max_id_loss: float = Field(0.003, ge=0, description="ε: how much of the dev_id objective may be given up")
-    min_gain: float = Field(0.005, ge=0, description="a candidate must beat plain tuning on dev_ood by this")
-    dev_limit: int = Field(1000, ge=50, description="pairs of each dev set that judge a candidate")
+    start: str = Field(default="start", description="the model as tuning began, or the folder of a saved darl model")
+    alphas: list[float] = Field(default=[0.5, 0.7, 0.8, 0.9, 1.0], description="in (0, 1]; 1.0 always is a candidate")
+    max_id_loss: float = Field(default=0.003, ge=0, description="ε: how much of the dev_id objective may be given up")
+    min_gain: float = Field(default=0.005, ge=0, description="a candidate must beat plain tuning on dev_ood by this")
+    dev_limit: int = Field(default=1000, ge=50, description="pairs of each dev set that judge a candidate")
 
 
 class CalibrateSettings(Settings):
@@ -161,7 +169,7 @@ class CalibrateSettings(Settings):
 
     enabled: bool = True
     shift_share: float = Field(
-        0.0, ge=0, le=1, description="weight of dev_ood in the calibration loss; 0 calibrates for dev_id alone"
+        default=0.0, ge=0, le=1, description="weight of dev_ood in the calibration loss; 0 calibrates for dev_id alone"
     )
 
 
@@ -169,7 +177,7 @@ class DecideSettings(Settings):
     """From probabilities to a grade."""
 
     rule: Literal["auto", "argmax", "prior_corrected", "least_cost", "thresholds"] = Field(
-        "auto", description="auto: cross-fitted choice on dev_id; argmax unless another is clearly better"
+        default="auto", description="auto: cross-fitted choice on dev_id; argmax unless another is clearly better"
     )
 
 
@@ -177,17 +185,19 @@ class OODSettings(Settings):
     """The reference that says how far out a pair is."""
 
     enabled: bool = True
-    detector: str = Field("knn", description="knn, mahalanobis, relative_mahalanobis, energy, msp …")
+    detector: str = Field(default="knn", description="knn, mahalanobis, relative_mahalanobis, energy, msp …")
     params: dict[str, Any] = Field(default_factory=dict)
-    source: Literal["base", "model"] = Field("base", description="features of the frozen base or the tuned model")
-    layer: int = Field(-1, description="0 the embeddings, −1 the last layer")
+    source: Literal["base", "model"] = Field(
+        default="base", description="features of the frozen base or the tuned model"
+    )
+    layer: int = Field(default=-1, description="0 the embeddings, −1 the last layer")
     pooling: Literal["mean", "first", "last"] = "mean"
-    max_reference: int = Field(20_000, ge=10, description="training pairs kept in the reference")
+    max_reference: int = Field(default=20_000, ge=10, description="training pairs kept in the reference")
 
 
 class EvaluateSettings(Settings):
-    bootstrap: int = Field(1000, ge=0, description="resamples of whole queries for the intervals")
-    min_slice: int = Field(50, ge=1, description="pairs a slice needs to be reported")
+    bootstrap: int = Field(default=1000, ge=0, description="resamples of whole queries for the intervals")
+    min_slice: int = Field(default=50, ge=1, description="pairs a slice needs to be reported")
 
 
 Objective = Literal["macro_f1", "qwk", "macro_f1_qwk", "accuracy"]
@@ -219,17 +229,18 @@ class GradeSettings(Settings):
 class Recipe(Settings):
     """One run, whole."""
 
-    name: str = Field("darl", description="of the run; only for people")
-    output: str = Field("runs/{name}", description="the run folder; {name} is replaced")
+    name: str = Field(default="darl", description="of the run; only for people")
+    output: str = Field(default="runs/{name}", description="the run folder; {name} is replaced")
     seed: int = 0
     grades: Annotated[GradeSettings, BeforeValidator(_as_grades)]
     data: DataSettings
     backbone: Annotated[BackboneSettings, BeforeValidator(_as_backbone)] = BackboneSettings()
     method: Literal["head", "verbalizer"] = Field(
-        "head", description="head: a K-grade classifier; verbalizer: the naive LLM that answers with grade words"
+        default="head",
+        description="head: a K-grade classifier; verbalizer: the naive LLM that answers with grade words",
     )
-    words: list[str] | None = Field(None, description="the verbalizer's answers; default the grade names")
-    objective: Objective = Field("macro_f1_qwk", description="what choices on dev maximise")
+    words: list[str] | None = Field(default=None, description="the verbalizer's answers; default the grade names")
+    objective: Objective = Field(default="macro_f1_qwk", description="what choices on dev maximise")
     loss: Annotated[LossSettings, BeforeValidator(_as_loss)] = LossSettings()
     probe: ProbeSettings = ProbeSettings()
     tune: TuneSettings = TuneSettings()

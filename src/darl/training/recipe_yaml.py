@@ -96,7 +96,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar(_PREFIX + "str", text.replace("${", "$${"))
+    # the rarer line breaks survive only as escapes
+    style = '"' if any(char in text for char in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar(_PREFIX + "str", text.replace("${", "$${"), style=style)
 
 
 def _represent_list(dumper: _Dumper, values: list) -> yaml.SequenceNode:

@@ -58,7 +58,7 @@ class DarlTrainer(Trainer):
     def create_optimizer(self, model=None):
         if self.optimizer is None:
             groups: dict[tuple[bool, bool], list] = {}
-            for name, parameter in (model or self.model).named_parameters():
+            for name, parameter in (model or self.model).named_parameters():  # type: ignore[union-attr]
                 if parameter.requires_grad:
                     decays = parameter.ndim > 1
                     groups.setdefault((self.is_head(name), decays), []).append(parameter)
@@ -92,7 +92,7 @@ class MarkWhole(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:

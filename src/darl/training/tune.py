@@ -47,7 +47,7 @@ def tune_model(
     """
     settings = recipe.tune
     set_seed(recipe.seed)
-    freeze_layers(model.network, settings.freeze_layers)
+    freeze(model.network, embeddings=settings.freeze_embeddings, layers=settings.freeze_layers)
     network: nn.Module = model.network
     if settings.kind == "lora":
         network = with_lora(model.network, settings.lora)
@@ -97,7 +97,7 @@ def tune_model(
 
 def training_rows(encoded: EncodedPairs, grades: np.ndarray, weights: np.ndarray | None) -> list[dict[str, Any]]:
     """One dictionary a pair: model inputs, grade, weight."""
-    rows = [encoded.row(i) | {"grades": int(grade)} for i, grade in enumerate(grades)]
+    rows: list[dict[str, Any]] = [encoded.row(i) | {"grades": int(grade)} for i, grade in enumerate(grades)]
     if weights is not None:
         for row, weight in zip(rows, weights, strict=True):
             row["weights"] = float(weight)
@@ -120,25 +120,23 @@ def balanced_class_weights(grades: np.ndarray, K: int) -> torch.Tensor:
     return torch.tensor(len(grades) / (K * np.maximum(counts, 1)), dtype=torch.float32)
 
 
-def freeze_layers(network: PreTrainedModel, layers: int) -> None:
-    """Keep the embeddings and the lowest ``layers`` layers as they are.
+def freeze(network: PreTrainedModel, *, embeddings: bool, layers: int) -> None:
+    """Keep the embeddings, or the embeddings and the lowest ``layers`` layers, as they are.
 
     Raises:
         RecipeError: the backbone has fewer layers, or none that darl finds.
     """
-    if layers == 0:
-        return
     body = getattr(network, network.base_model_prefix)
-    stack = next(
-        (body.get_submodule(name) for name in ("layers", "encoder.layer", "h", "layer") if _has(body, name)), None
-    )
-    if not isinstance(stack, nn.ModuleList) or layers > len(stack):
-        has = len(stack) if isinstance(stack, nn.ModuleList) else "no known"
-        raise RecipeError(f"cannot freeze {layers} layers: the backbone has {has} layers", where="tune.freeze_layers")
-    frozen: list[nn.Module] = list(stack[:layers])
-    for name in ("embeddings", "embed_tokens", "wte"):
-        if _has(body, name):
-            frozen.append(body.get_submodule(name))
+    frozen: list[nn.Module] = []
+    if embeddings or layers:
+        frozen += [body.get_submodule(name) for name in ("embeddings", "embed_tokens", "wte") if _has(body, name)]
+    if layers:
+        names = ("layers", "encoder.layer", "h", "layer")
+        stack = next((body.get_submodule(name) for name in names if _has(body, name)), None)
+        if not isinstance(stack, nn.ModuleList) or layers > len(stack):
+            has = len(stack) if isinstance(stack, nn.ModuleList) else "no known"
+            raise RecipeError(f"cannot freeze {layers} layers: the backbone has {has}", where="tune.freeze_layers")
+        frozen += list(stack[:layers])
     for module in frozen:
         for parameter in module.parameters():
             parameter.requires_grad_(False)

@@ -84,7 +84,7 @@ def tune_verbalizer(
     for i, grade in enumerate(grades):
         prompt, answer = encoded.fields["input_ids"][i], answers[int(grade)] + end
         rows.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
-    pad = model.tokenizer.pad_token_id
+    pad: int = model.tokenizer.pad_token_id  # type: ignore[assignment]
 
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         longest = max(len(row["input_ids"]) for row in batch)

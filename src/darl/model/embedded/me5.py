@@ -172,6 +172,6 @@ def nmt_nfkc_map() -> bytes:
         sentence_iterator=iter(["query passage title text"] * 40), model_writer=model, vocab_size=24,
         hard_vocab_limit=False, normalization_rule_name="nmt_nfkc", minloglevel=2,
     )  # fmt: skip
-    parsed = sentencepiece_model_pb2.ModelProto()
+    parsed = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     parsed.ParseFromString(model.getvalue())
     return parsed.normalizer_spec.precompiled_charsmap

@@ -1,0 +1,152 @@
+"""score: one result a pair, in the input's order, whatever the text."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from darl.errors import DataError, EmptySplitError, StorageError
+from darl.model import RelevanceModel
+from darl.pairs import PairTable, UnusableRowsError
+from darl.verbs.score import score_pairs
+
+PAIRS = [("cat cover", "vet bills for cats"), ("", "no query"), ("cat cover", "vet bills for cats"), ("q", "")]
+RESULT = ("grade", "grade_name", "relevance", "p_bad", "p_fair", "p_good", "ood_score", "ood_percentile")
+
+
+@pytest.fixture(scope="module")
+def model(small_model: Path) -> RelevanceModel:
+    return RelevanceModel.from_pretrained(small_model)
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    rows = [{"query": query, "title": item, "n": i, "tags": ["a", "b"]} for i, (query, item) in enumerate(PAIRS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=9), st.integers(1, 4))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_result_a_pair_in_order_for_any_text(
+    model: RelevanceModel, tmp_path: Path, pairs: list[tuple[str, str]], chunk: int
+) -> None:
+    source, out = tmp_path / "any.jsonl", tmp_path / "any_out.jsonl"
+    source.write_text("".join(json.dumps({"query": q, "item": i, "at": n}) + "\n" for n, (q, i) in enumerate(pairs)))
+    result = score_pairs(model, source, out, chunk=chunk)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n")[:-1]]
+    assert result.pairs == len(rows) == len(pairs)
+    assert [row["at"] for row in rows] == list(range(len(pairs)))
+    alone = model.score(queries=[q for q, _ in pairs], items=[i for _, i in pairs])
+    np.testing.assert_allclose([row["relevance"] for row in rows], alone.relevance, atol=1e-5)
+    np.testing.assert_allclose([row["ood_score"] for row in rows], alone.ood_scores, rtol=1e-3, atol=1e-4)
+    assert all(0 <= row["relevance"] <= 1 for row in rows)
+
+
+def test_every_format_holds_the_same(model: RelevanceModel, jsonl: Path, tmp_path: Path) -> None:
+    for name in ("o.jsonl", "o.jsonl.gz", "o.parquet", "o.csv", "o.tsv.gz"):
+        assert score_pairs(model, jsonl, tmp_path / name, chunk=3).columns == RESULT
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert table.column_names == ["query", "title", "n", "tags", *RESULT]
+    assert table.column("query").to_pylist() == [query for query, _ in PAIRS]
+    assert table.column("tags")[0].as_py() == ["a", "b"]
+    plain = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    with gzip.open(tmp_path / "o.jsonl.gz", "rt") as file:
+        assert [json.loads(line) for line in file] == plain == table.to_pylist()
+    with (tmp_path / "o.csv").open() as file:
+        comma = list(csv.DictReader(file))
+    with gzip.open(tmp_path / "o.tsv.gz", "rt") as file:
+        assert list(csv.DictReader(file, delimiter="\t")) == comma
+    assert [float(row["relevance"]) for row in comma] == pytest.approx([row["relevance"] for row in plain])
+    assert json.loads(comma[0]["tags"]) == ["a", "b"]
+
+
+def test_in_memory_and_from_tables(model: RelevanceModel, jsonl: Path) -> None:
+    from_file = score_pairs(model, jsonl).table
+    from_arrow = score_pairs(model, pa.table({"q": [q for q, _ in PAIRS], "doc": [i for _, i in PAIRS]})).table
+    pairs = PairTable.from_pairs([q for q, _ in PAIRS], [i for _, i in PAIRS])
+    from_pairs = score_pairs(model, pairs).table
+    assert from_file is not None
+    assert from_arrow is not None
+    assert from_pairs is not None
+    assert from_pairs.column_names == ["query", "item", *RESULT]
+    for table in (from_arrow, from_pairs):
+        np.testing.assert_allclose(table["relevance"].to_numpy(), from_file["relevance"].to_numpy(), atol=1e-6)
+
+
+def test_columns_that_collide_are_kept_and_the_results_renamed(model: RelevanceModel, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("query,item,grade,label\na,b,weird,1\n")
+    found = score_pairs(model, source, ood=False)
+    assert found.columns[0] == "darl_grade"
+    assert "darl_ood_score" not in found.columns
+    assert found.table is not None
+    assert found.table.column("grade").to_pylist() == ["weird"]
+    source.write_text("query,item,grade,darl_relevance\na,b,1,1\n")
+    assert score_pairs(model, source).columns[0] == "darl__grade"
+    assert score_pairs(model, source, prefix="x_").columns[0] == "x_grade"
+    with pytest.raises(DataError, match="already has a column 'grade'"):
+        score_pairs(model, source, prefix="")
+
+
+def test_columns_filters_and_several_files(model: RelevanceModel, tmp_path: Path) -> None:
+    one, two = tmp_path / "a1.csv", tmp_path / "a2.csv"
+    one.write_text("ask,text,split,extra\nq1,i1,test,\nq2,i2,train,7\n")
+    two.write_text("ask,text,split\nq3,i3,test\n")
+    found = score_pairs(model, str(tmp_path / "a*.csv"), columns={"query": "ask"}, where={"split": "test"})
+    assert found.table is not None
+    assert found.table.column("ask").to_pylist() == ["q1", "q3"]
+    assert found.table.column("extra").to_pylist() == [None, None]
+
+
+def test_what_is_refused(model: RelevanceModel, jsonl: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("old")
+    with pytest.raises(DataError, match="overwrite"):
+        score_pairs(model, jsonl, jsonl)
+    with pytest.raises(DataError, match="known format"):
+        score_pairs(model, jsonl, tmp_path / "out.xlsx")
+    with pytest.raises(DataError, match="compressed already"):
+        score_pairs(model, jsonl, tmp_path / "out.parquet.gz")
+    with pytest.raises(DataError, match="no column 'nope'"):
+        score_pairs(model, jsonl, out, columns={"query": "nope"})
+    with pytest.raises(EmptySplitError):
+        score_pairs(model, jsonl, out, where={"n": 99})
+    with pytest.raises(StorageError):
+        score_pairs(model, tmp_path / "none.csv", out)
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"query": "a", "item": "b"}\n{"query": \n')
+    with pytest.raises(UnusableRowsError, match=r"broken\.jsonl:2"):
+        score_pairs(model, broken, out)
+    assert score_pairs(model, broken, on_bad_rows="skip").pairs == 1
+    assert out.read_text() == "old"
+
+
+def test_a_failure_midway_leaves_the_old_file(
+    model: RelevanceModel, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "made" / "out.parquet"
+    score_pairs(model, jsonl, out)
+    before, calls, real = out.read_bytes(), [], model.score
+
+    def failing(**given: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(**given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "score", failing)
+    with pytest.raises(KeyboardInterrupt):
+        score_pairs(model, jsonl, out, chunk=1)
+    assert out.read_bytes() == before
+    assert [path.name for path in out.parent.iterdir()] == ["out.parquet"]
