@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -50,6 +51,13 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         what, mend = _MENDS.get(error.errno or 0, (error.strerror or str(error), "check the path and the disk"))
+        raise StorageError(what, where=os.fspath(path), mend=mend) from error
+    except Exception as error:
+        # safetensors is written in Rust and reports a full disk as "… (os error 28)" in an error of its own
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if type(error).__name__ != "SafetensorError" or found is None:
+            raise
+        what, mend = _MENDS.get(int(found[1]), (str(error), "check the path and the disk"))
         raise StorageError(what, where=os.fspath(path), mend=mend) from error
 
 

@@ -14,10 +14,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from darl.demo.insurance import Domain
+from darl.demo.grading import Ask, Offer, grade_of
+from darl.demo.insurance import Domain, Need
 from darl.demo.known_lines import KNOWN
-from darl.demo.phrasing import misspell
-from darl.demo.world import NEW, Ask, Offer, World, annotate, grade_of, make_world, write_world
+from darl.demo.phrasing import EXCLUDED_FORMS, misspell
+from darl.demo.world import NEW, World, annotate, make_world, write_world
 from darl.errors import DataError
 
 KNOWN_NAMES = {domain.name for domain in KNOWN}
@@ -138,18 +139,19 @@ def test_the_rule_by_hand(offer: Offer, grade: int) -> None:
     assert grade_of(Ask("motor", "breakdown", "electric"), offer) == grade
 
 
+def refusals(need: Need) -> list[str]:
+    return [form.format(nouns=need.noun).lower() for form in EXCLUDED_FORMS]
+
+
 def read_back(text: str, domains: tuple[Domain, ...]) -> Offer | None:
     """The offer that a product text speaks of, found by its phrases alone."""
     for domain in domains:
         for product in domain.products:
             if any(title in text for title in product.titles):
-                rest, meets = text.lower(), set()
-                for need in domain.needs:
-                    for phrase in need.offered:
-                        if phrase.lower() in rest:
-                            meets.add(need.key)
-                            rest = rest.replace(phrase.lower(), "")
-                excludes = {need.key for need in domain.needs if need.noun.lower() in rest}
+                low = text.lower()
+                parts = re.split(r"[:;.] |\.$| - ", low)
+                meets = {need.key for need in domain.needs if any(phrase.lower() in parts for phrase in need.offered)}
+                excludes = {need.key for need in domain.needs if any(no in low for no in refusals(need))}
                 return Offer(domain.name, product.key, frozenset(meets), frozenset(excludes))
     return None
 

@@ -15,6 +15,17 @@ from darl.pairs import PairTable, read_pairs
 from darl.verbs.compare import compare, model_names
 from darl.verbs.evaluate import OOD_SLICE, evaluate, filter_of
 from darl.verbs.inputs import as_model, model_folder
+from small_model import make_small_model, write_graded_csv
+
+
+@pytest.fixture(scope="module")
+def small_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_model(tiny_encoder, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def graded_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_graded_csv(tmp_path_factory.mktemp("graded"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +80,9 @@ def test_what_evaluate_refuses(model: RelevanceModel, graded_csv: Path) -> None:
         evaluate("nowhere", graded_csv)
 
 
-def test_a_model_against_itself_and_against_a_sharper_one(model: RelevanceModel, small_model: Path, graded_csv: Path) -> None:
+def test_a_model_against_itself_and_against_a_sharper_one(
+    model: RelevanceModel, small_model: Path, graded_csv: Path
+) -> None:
     same = compare(model, model, graded_csv, bootstrap=50)
     assert {row.better for row in same.metrics.values()} == {None}
     other = as_model(small_model)

@@ -18,9 +18,15 @@ from darl.errors import DataError, EmptySplitError, StorageError
 from darl.model import RelevanceModel
 from darl.pairs import PairTable, UnusableRowsError
 from darl.verbs.score import score_pairs
+from small_model import make_small_model
 
 PAIRS = [("cat cover", "vet bills for cats"), ("", "no query"), ("cat cover", "vet bills for cats"), ("q", "")]
-RESULT = ("grade", "grade_name", "relevance", "p_bad", "p_fair", "p_good", "ood_score", "ood_percentile")
+RESULT = ("grade", "grade_name", "relevance_score", "p_bad", "p_fair", "p_good", "ood_score", "ood_percentile")
+
+
+@pytest.fixture(scope="module")
+def small_model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_model(tiny_encoder, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,7 @@ def jsonl(tmp_path: Path) -> Path:
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=9), st.integers(1, 4))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_result_a_pair_in_order_for_any_text(
     model: RelevanceModel, tmp_path: Path, pairs: list[tuple[str, str]], chunk: int
 ) -> None:
@@ -48,9 +54,9 @@ def test_one_result_a_pair_in_order_for_any_text(
     assert result.pairs == len(rows) == len(pairs)
     assert [row["at"] for row in rows] == list(range(len(pairs)))
     alone = model.score(queries=[q for q, _ in pairs], items=[i for _, i in pairs])
-    np.testing.assert_allclose([row["relevance"] for row in rows], alone.relevance, atol=1e-5)
+    np.testing.assert_allclose([row["relevance_score"] for row in rows], alone.relevance, atol=1e-5)
     np.testing.assert_allclose([row["ood_score"] for row in rows], alone.ood_scores, rtol=1e-3, atol=1e-4)
-    assert all(0 <= row["relevance"] <= 1 for row in rows)
+    assert all(0 <= row["relevance_score"] <= 1 for row in rows)
 
 
 def test_every_format_holds_the_same(model: RelevanceModel, jsonl: Path, tmp_path: Path) -> None:
@@ -67,7 +73,7 @@ def test_every_format_holds_the_same(model: RelevanceModel, jsonl: Path, tmp_pat
         comma = list(csv.DictReader(file))
     with gzip.open(tmp_path / "o.tsv.gz", "rt") as file:
         assert list(csv.DictReader(file, delimiter="\t")) == comma
-    assert [float(row["relevance"]) for row in comma] == pytest.approx([row["relevance"] for row in plain])
+    assert [float(row["relevance_score"]) for row in comma] == pytest.approx([row["relevance_score"] for row in plain])
     assert json.loads(comma[0]["tags"]) == ["a", "b"]
 
 
@@ -81,7 +87,9 @@ def test_in_memory_and_from_tables(model: RelevanceModel, jsonl: Path) -> None:
     assert from_pairs is not None
     assert from_pairs.column_names == ["query", "item", *RESULT]
     for table in (from_arrow, from_pairs):
-        np.testing.assert_allclose(table["relevance"].to_numpy(), from_file["relevance"].to_numpy(), atol=1e-6)
+        np.testing.assert_allclose(
+            table["relevance_score"].to_numpy(), from_file["relevance_score"].to_numpy(), atol=1e-6
+        )
 
 
 def test_columns_that_collide_are_kept_and_the_results_renamed(model: RelevanceModel, tmp_path: Path) -> None:
@@ -92,7 +100,7 @@ def test_columns_that_collide_are_kept_and_the_results_renamed(model: RelevanceM
     assert "darl_ood_score" not in found.columns
     assert found.table is not None
     assert found.table.column("grade").to_pylist() == ["weird"]
-    source.write_text("query,item,grade,darl_relevance\na,b,1,1\n")
+    source.write_text("query,item,grade,darl_relevance_score\na,b,1,1\n")
     assert score_pairs(model, source).columns[0] == "darl__grade"
     assert score_pairs(model, source, prefix="x_").columns[0] == "x_grade"
     with pytest.raises(DataError, match="already has a column 'grade'"):

@@ -12,11 +12,15 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="A smaller world and fewer epochs.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo leaves its files.")] = Path("darl-demo"),
     keep: Annotated[bool, typer.Option(help="Keep the folder's files for a look.")] = True,
+    backbone: Annotated[str, typer.Option(help="Any backbone with a language-model head.")] = "smollm2-135m",
 ) -> None:
-    """Train on embedded insurance searches, meet new lines, select, label, train again."""
+    """Train on embedded insurance searches, meet new lines, select, label, train again.
+
+    Stopped or killed, the same command resumes it.
+    """
     from darl.training.progress import quiet_libraries
 
     quiet_libraries()
     from darl.demo.job import run_demo
 
-    run_demo(folder, quick=quick, keep=keep)
+    run_demo(folder, quick=quick, keep=keep, backbone=backbone)

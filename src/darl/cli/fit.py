@@ -30,8 +30,11 @@ def fit(
     """
     with working(quiet=quiet):
         from darl.training.pipeline import fit as run_fit
+        from darl.training.processes import is_main
 
         result = run_fit(recipe, run=run, overrides=overrides or (), redo=redo, quiet=quiet)
+    if not is_main():  # under torchrun one process speaks
+        return
     if output == "json":
         put_json({"folder": str(result.folder), "model": str(result.model_path), "metrics": result.metrics})
         return

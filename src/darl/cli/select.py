@@ -48,21 +48,22 @@ def select(
     names = mapping(columns, "--columns")
     with working(quiet=quiet):
         from darl.dasa import select as run_select
-        from darl.pairs import write_pairs
+        from darl.pairs import read_pairs, write_pairs
         from darl.pairs.formats import file_kind
-        from darl.verbs.inputs import as_model, as_table
+        from darl.verbs.inputs import as_model
         from darl.verbs.progress import RateReporter
         from darl.verbs.run_data import run_splits
 
         file_kind(out)  # an unknown format is refused before the work
         loaded = as_model(model, device=device)
 
-        def graded(path: str) -> Any:
-            return as_table(path, loaded.scale, columns=names)
+        def known_pairs(path: str, columns: dict[str, str] | None = None) -> Any:
+            # for guards the texts are enough: picks that are still out for labelling count too
+            return read_pairs(path, scale=loaded.scale, columns=columns, require_grades=False)
 
         known = None if train is not None and against else run_splits(model)
-        labelled = graded(train) if train is not None else known and known.train
-        judging = {name: graded(path) for name, path in named_files(against or []).items()}
+        labelled = known_pairs(train, names) if train is not None else known and known.train
+        judging = {name: known_pairs(path, names) for name, path in named_files(against or []).items()}
         if not against and known is not None:
             judging = known.evaluations
             note(f"guarding against the run's own {', '.join(judging)}")
@@ -75,7 +76,7 @@ def select(
                 train=labelled,
                 evaluations=judging,
                 per_query=per_query or None,
-                already=as_table(already, loaded.scale) if already else None,
+                already=known_pairs(already) if already else None,
                 seed=seed,
                 strategy=strategy,
                 progress=advance,

@@ -38,7 +38,7 @@ TOLD_QUERIES = (
 
 ITEM_FORMS = (
     "{brand} {title}: {offers}. {excluded}",
-    "{title} by {brand}. {excluded} In return: {offers}.",
+    "{title} by {brand}. {excluded} You get: {offers}.",
     "{brand} {title} - {offers}. {excluded}",
     "{title} ({brand}). What you get: {offers}. {excluded}",
 )

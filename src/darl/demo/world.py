@@ -1,11 +1,8 @@
 """The embedded world: insurance searches and products with three grades, made from a seed.
 
 It is small enough to train on a laptop and hard enough that training on the known lines of business does
-worse on the new ones. A pair's grade is no opinion; it follows from what the query asks and the item offers:
-
-* **strong** (2): an offer of the very product, and it meets the need;
-* **weak** (1): the same line of business, but another product, or the need is not met or is ruled out;
-* **irrelevant** (0): everything else, often with the query's own words (a *pet travel crate*).
+worse on the new ones. A pair's grade follows from what the query asks and the item offers, by the rule of
+:mod:`darl.demo.grading`.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from darl.demo.grading import Ask, Offer, grade_of
 from darl.demo.insurance import Domain
 from darl.demo.known_lines import KNOWN
 from darl.demo.new_private_lines import PRIVATE
@@ -28,55 +26,18 @@ from darl.errors import DataError
 from darl.storage import atomic_write_text
 
 NEW: tuple[Domain, ...] = PRIVATE + TRADE
-GRADE_NAMES = ("irrelevant", "weak", "strong")
 PAIRS_PER_QUERY = 3
 STRONG_GIVEN_UP = 0.1  # the share of queries with no strong item: brings the mix from thirds to 35/35/30
 NEW_IN_POOL = 0.3
+# Lines whose words come near each other: where the hard negatives of a line are looked for first.
+AKIN = {"health": "life", "motor": "home", "pet": "farm", "travel": "marine", "cyber": "gadget"}
+AKIN |= {there: here for here, there in AKIN.items()}
 SLIPS = 0.08  # the share of queries with one misspelt word
 README = (
     "Invented insurance searches and products, made by darl.demo.world: one pair a line, "
     "label 0 irrelevant, 1 weak, 2 strong. *_id and train hold health, motor, home and life; *_ood six new lines of "
     "business; pool.jsonl both, its hidden_label being what an annotator would answer.\n"
 )
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a query wants: a need met by a product of a domain (all by key)."""
-
-    domain: str
-    product: str
-    need: str
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What an item is; ``product`` is empty for something that is no insurance at all."""
-
-    domain: str
-    product: str
-    meets: frozenset[str] = frozenset()
-    excludes: frozenset[str] = frozenset()
-
-
-def grade_of(ask: Ask, offer: Offer) -> int:
-    """The grade that follows from the two.
-
-    >>> ask = Ask("health", "dental", "children")
-    >>> grade_of(ask, Offer("health", "dental", meets=frozenset({"children", "abroad"})))
-    2
-    >>> grade_of(ask, Offer("health", "dental", meets=frozenset({"abroad"}), excludes=frozenset({"children"})))
-    1
-    >>> grade_of(ask, Offer("health", "eyes", meets=frozenset({"children"})))
-    1
-    >>> grade_of(ask, Offer("motor", "breakdown", meets=frozenset({"abroad"})))
-    0
-    >>> grade_of(ask, Offer("health", ""))  # a children's toothbrush
-    0
-    """
-    if ask.domain != offer.domain or not offer.product:
-        return 0
-    return 2 if ask.product == offer.product and ask.need in offer.meets else 1
 
 
 @dataclass(frozen=True)
@@ -243,7 +204,7 @@ class _Maker:
     def _weak(self, ask: Ask, domain: Domain) -> Offer:
         """The right product that lacks the need or rules it out, or its neighbour that may well meet it."""
         neighbour = self.rng.choice([p.key for p in domain.products if p.key != ask.product])
-        kind = self.rng.choices(("rules out", "lacks", "neighbour meets", "neighbour"), (30, 20, 35, 15))[0]
+        kind = self.rng.choices(("rules out", "lacks", "neighbour meets", "neighbour"), (25, 20, 30, 25))[0]
         if kind == "neighbour meets":
             return self._offer(domain, neighbour, meets={ask.need})
         if kind == "neighbour":
@@ -253,17 +214,14 @@ class _Maker:
         return self._offer(domain, ask.product, avoid={ask.need})
 
     def _irrelevant(self, ask: Ask, domain: Domain, domains: tuple[Domain, ...]) -> tuple[Offer, str]:
-        """A look-alike that is no insurance, or a policy of another line, by preference with the same need."""
+        """A look-alike that is no insurance, or a policy of another line, by preference one akin or with the need."""
         if self.rng.random() < 0.3:
             return Offer(domain.name, ""), self.rng.choice(domain.lookalikes)
         others = [other for other in domains if other is not domain]
-        sharing = [other for other in others if any(need.key == ask.need for need in other.needs)]
-        if sharing and self.rng.random() < 0.7:
-            other = self.rng.choice(sharing)
-            offer = self._offer(other, self.rng.choice(other.products).key, meets={ask.need})
-        else:
-            other = self.rng.choice(others)
-            offer = self._offer(other, self.rng.choice(other.products).key)
+        near = [other for other in others if other.name == AKIN[domain.name] or _has_need(other, ask.need)]
+        other = self.rng.choice(near if self.rng.random() < 0.7 else others)
+        meets = {ask.need} if _has_need(other, ask.need) else set()
+        offer = self._offer(other, self.rng.choice(other.products).key, meets=meets)
         return offer, self._text(other, offer)
 
     def _offer(
@@ -274,18 +232,22 @@ class _Maker:
         excludes: AbstractSet[str] = frozenset(),
         avoid: AbstractSet[str] = frozenset(),
     ) -> Offer:
-        """An offer with two or three needs met and up to two ruled out, the given ones among them."""
+        """An offer with one or two needs met and up to one ruled out, the given ones among them."""
         free = [need.key for need in domain.needs if need.key not in {*meets, *excludes, *avoid}]
         self.rng.shuffle(free)
-        more = self.rng.choice((2, 2, 3)) - len(meets)
+        more = self.rng.choice((1, 2)) - len(meets)
         met, rest = free[:more], free[more:]
-        out = rest[: max(0, self.rng.choice((1, 1, 2)) - len(excludes))]
+        out = rest[: max(0, self.rng.choice((0, 1)) - len(excludes))]
         return Offer(domain.name, product, frozenset({*meets, *met}), frozenset({*excludes, *out}))
 
     def _text(self, domain: Domain, offer: Offer) -> str:
         meets, excludes = sorted(offer.meets), sorted(offer.excludes)
         self.rng.shuffle(meets)
         return describe(domain, domain.product(offer.product), meets, excludes, self.rng)
+
+
+def _has_need(domain: Domain, key: str) -> bool:
+    return any(need.key == key for need in domain.needs)
 
 
 def _key(prefix: str, text: str) -> str:

@@ -17,10 +17,18 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
 from darl.errors import BackboneError
 from darl.model.embedded import EMBEDDED, fetch_embedded
 from darl.model.head import settle_pooler
+
+# What transformers calls a table of learnt absolute positions.
+POSITION_NAMES = {"position_embeddings", "wpe", "embed_positions"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Backbone:
 
     @property
     def is_local(self) -> bool:
-        return Path(self.source).is_dir()
+        """Whether ``source`` is a folder; an embedded name never is, even beside a folder of that name."""
+        return self.source not in EMBEDDED and Path(self.source).is_dir()
 
 
 def resolve_backbone(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Backbone:
@@ -60,7 +69,9 @@ def resolve_backbone(name: str, *, revision: str | None = None, trust_remote_cod
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BackboneError("the folder holds no config.json, so it is no model", where=name)
-        return Backbone(name, str(path), None, trust_remote_code)
+        return Backbone(name, str(path.absolute()), None, trust_remote_code)
+    if path.is_file():
+        raise BackboneError("this is a file, a backbone is a folder", where=name, mend="name the folder that holds it")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise BackboneError(
             "there is no such folder", where=name, mend=f"or use an embedded one: {', '.join(EMBEDDED)}"
@@ -72,7 +83,8 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
     """The backbone's fast tokenizer, with a pad token.
 
     Raises:
-        BackboneError: none can be loaded, or it has no fast version (darl keeps the prompt in it).
+        BackboneError: none can be loaded, it is empty, it has no fast version (darl keeps the prompt in it),
+            or no token that can pad.
     """
     tokenizer = _call(backbone, lambda: AutoTokenizer.from_pretrained(backbone.source, **backbone.options))
     if not tokenizer.is_fast:
@@ -81,8 +93,17 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
             where=backbone.name,
             mend="choose a backbone with a tokenizer.json",
         )
+    # where the files are missing transformers makes a tokenizer of special tokens alone
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        raise BackboneError("the backbone's tokenizer is empty", where=backbone.name, mend="is the folder complete?")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None:
+        raise BackboneError(
+            "the tokenizer has no token that can pad",
+            where=backbone.name,
+            mend="set `pad_token` in tokenizer_config.json",
+        )
     tokenizer.padding_side = "right"
     return tokenizer
 
@@ -90,13 +111,12 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
 def is_decoder(backbone: Backbone) -> bool:
     """Whether the backbone is a causal language model (pooled at its last token)."""
     config = _call(backbone, lambda: AutoConfig.from_pretrained(backbone.source, **backbone.options))
-    architectures = getattr(config, "architectures", None) or []
-    if any("CausalLM" in name or name.endswith("LMHeadModel") for name in architectures):
-        return not any("Bert" in name for name in architectures)
-    return bool(getattr(config, "is_decoder", False)) or (
-        not architectures
-        and config.model_type in {"llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2", "gemma3", "phi3", "gpt2"}
-    )
+    kind = config.model_type
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES or kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return False  # BERT and its kin have a causal head too, and their classifiers read the first token
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return True
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in getattr(config, "architectures", None) or [])
 
 
 def load_backbone(
@@ -151,6 +171,20 @@ def load_body(backbone: Backbone, *, dtype: torch.dtype = torch.float32) -> PreT
     return _call(backbone, lambda: AutoModel.from_pretrained(backbone.source, dtype=dtype, **backbone.options))
 
 
+def position_room(network: torch.nn.Module) -> int | None:
+    """How many tokens the learnt position embeddings reach, or None where positions are computed.
+
+    >>> net = torch.nn.Module(); net.position_embeddings = torch.nn.Embedding(514, 8, padding_idx=1)
+    >>> position_room(net)  # RoBERTa counts from the padding index on
+    512
+    """
+    for name, module in network.named_modules():
+        if name.rpartition(".")[2] in POSITION_NAMES and isinstance(module, torch.nn.Embedding):
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - int(getattr(module, "offset", before))
+    return None
+
+
 def _call(backbone: Backbone, load):
     try:
         return load()
@@ -163,6 +197,12 @@ def _call(backbone: Backbone, load):
 def _explain(backbone: Backbone, error: Exception) -> BackboneError:
     message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     embedded = ", ".join(EMBEDDED)
+    if "trust_remote_code" in str(error):
+        return BackboneError(
+            "the backbone brings its own code, which darl does not run unasked",
+            where=backbone.name,
+            mend="read that code, then set `trust_remote_code: true`",
+        )
     if not backbone.is_local:
         offline = os.environ.get("HF_HUB_OFFLINE") == "1"
         mend = (
@@ -170,12 +210,6 @@ def _explain(backbone: Backbone, error: Exception) -> BackboneError:
             f"or use an embedded backbone: {embedded}"
         )
         return BackboneError(f"cannot be loaded from the hub: {message}", where=backbone.name, mend=mend)
-    if "trust_remote_code" in message:
-        return BackboneError(
-            "the backbone brings its own code, which darl does not run unasked",
-            where=backbone.name,
-            mend="read that code, then set `trust_remote_code: true`",
-        )
     return BackboneError(
         f"cannot be loaded: {message}",
         where=backbone.name,

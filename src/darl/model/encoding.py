@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from darl.errors import ModelError
 from darl.pairs.text import clean_text
 
 # Below this many tokens a batch leaves the processor idle; above, padding and memory grow for nothing.
@@ -42,40 +43,57 @@ class PairEncoder:
     Args:
         tokenizer: fast; its pair post-processor adds template or special tokens.
         max_length: the most tokens a pair may take, template included.
+
+    Raises:
+        ModelError: the template leaves no room for a token of each text.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
-        self._room = max_length - tokenizer.num_special_tokens_to_add(pair=True)  # type: ignore[attr-defined]
+        fixed = tokenizer.num_special_tokens_to_add(pair=True)  # type: ignore[attr-defined]
+        self._room = max_length - fixed
+        if self._room < 2:
+            raise ModelError(
+                f"max_length {max_length} leaves no room for the texts: the template alone takes {fixed} tokens",
+                mend=f"set max_length to {fixed + 2} or more, better to a few hundred",
+            )
 
     def encode(self, queries: Sequence[str], items: Sequence[str]) -> EncodedPairs:
-        """Token ids of each pair, n × (at most ``max_length``), any Unicode text, empty ones included."""
-        if not queries:
+        """Token ids of each pair, n × (at most ``max_length``), any Unicode text, empty ones included.
+
+        Raises:
+            ModelError: a lone text in place of a list, or an entry that is no text.
+        """
+        clean_queries, clean_items = _texts(queries, "query"), _texts(items, "item")
+        if not clean_queries:
             return EncodedPairs({"input_ids": [], "attention_mask": []})
-        fitted = {query: self._fit(clean_text(query)) for query in dict.fromkeys(queries)}
+        fitted = self._fit(list(dict.fromkeys(clean_queries)))
         encoding = self.tokenizer(
-            [fitted[query] for query in queries],
-            [clean_text(item) for item in items],
+            [fitted[query] for query in clean_queries],
+            clean_items,
             truncation="only_second",
             max_length=self.max_length,
             verbose=False,
         )
         return EncodedPairs({name: list(values) for name, values in encoding.items()})  # type: ignore[union-attr]
 
-    def _fit(self, query: str) -> str:
+    def _fit(self, queries: list[str]) -> dict[str, str]:
+        """Each query, cut where it would leave the item less than a quarter of the room."""
         limit = max(1, self._room - max(1, self._room // 4))
-        if len(query) <= limit // 4:  # no tokenizer makes more than four tokens of a character
-            return query
-        encoding = self.tokenizer(query, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        offsets = encoding["offset_mapping"]
-        # a cut text may split into other tokens than the whole did: shorten until it fits
-        while len(offsets) > limit:  # type: ignore[arg-type]
-            end = offsets[limit - 1][1]  # type: ignore[index]
-            query = query[: min(end, len(query) - 1)]
-            offsets = self.tokenizer(query, add_special_tokens=False, return_offsets_mapping=True, verbose=False)[
-                "offset_mapping"
-            ]
-        return query
+        ids: list[list[int]] = self.tokenizer(queries, add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[assignment]
+        return {
+            query: query if len(tokens) <= limit else self._cut(query, limit)
+            for query, tokens in zip(queries, ids, strict=True)
+        }
+
+    def _cut(self, query: str, limit: int) -> str:
+        while True:
+            encoding = self.tokenizer(query, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            offsets: list[tuple[int, int]] = encoding["offset_mapping"]  # type: ignore[assignment]
+            if len(offsets) <= limit:
+                return query
+            # a cut text may split into other tokens than the whole did: shorten until it fits
+            query = query[: min(offsets[limit - 1][1], len(query) - 1)]
 
     def batches(
         self, encoded: EncodedPairs, tokens_per_batch: int = TOKENS_PER_BATCH
@@ -93,3 +111,15 @@ class PairEncoder:
     def pad(self, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         """One padded batch, each tensor (b, T)."""
         return dict(self.tokenizer.pad(rows, return_tensors="pt", verbose=False))
+
+
+def _texts(values: Sequence[str], name: str) -> list[str]:
+    """The texts, safe for a tokenizer."""
+    if isinstance(values, str):
+        raise ModelError(f"one {name} given where a list of them is needed", mend="write [text]")
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise ModelError(
+                f"{name} {row} is {value!r}, not a text", mend="drop the pair, or give '' for an empty text"
+            )
+    return [clean_text(value) for value in values]

@@ -42,6 +42,10 @@ class FeatureSpec:
                 where="ood",
                 mend=f"source: base or model; pooling: {', '.join(POOLINGS)}",
             )
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int):
+            raise RecipeError(
+                f"a layer is a whole number, not {self.layer!r}", where="ood", mend="−1 is the last layer"
+            )
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -107,11 +111,22 @@ def pooled_features(
     *,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Pooled hidden states of one layer, (n, d) float32."""
+    """Pooled hidden states of one layer, (n, d) float32.
+
+    Raises:
+        RecipeError: the body has no such layer.
+    """
     out = np.zeros((len(encoded), body.config.get_text_config().hidden_size), dtype=np.float32)
 
     def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
-        out[rows] = pool(output.hidden_states[spec.layer], batch["attention_mask"], spec.pooling).cpu().numpy()  # type: ignore[attr-defined]
+        states = output.hidden_states  # type: ignore[attr-defined]
+        if not -len(states) <= spec.layer < len(states):
+            raise RecipeError(
+                f"the backbone has no layer {spec.layer}",
+                where="ood",
+                mend=f"choose 0 (embeddings) to {len(states) - 1}, or −1 for the last",
+            )
+        out[rows] = pool(states[spec.layer], batch["attention_mask"], spec.pooling).cpu().numpy()
 
     forward_batches(body, encoder, encoded, consume, progress=progress, output_hidden_states=True)
     return out
@@ -128,6 +143,6 @@ def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor
     if pooling == "first":
         return states[:, 0]
     if pooling == "last":
-        return states[torch.arange(len(states)), mask.sum(1) - 1]
+        return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1)

@@ -54,7 +54,10 @@ def set_head(model: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None =
         ModelError: shapes do not fit.
     """
     head = head_of(model)
-    if tuple(weight.shape) != tuple(head.weight.shape) or (bias is not None and head.bias is None):
+    fits = weight.shape == head.weight.shape and (
+        bias is None or (head.bias is not None and bias.shape == head.bias.shape)
+    )
+    if not fits:
         raise ModelError(
             f"a head of shape {tuple(weight.shape)}{' with bias' if bias is not None else ''} does not fit "
             f"{tuple(head.weight.shape)}{'' if head.bias is None else ' with bias'}"

@@ -6,6 +6,8 @@ backbone + head + GradeScale + template (in the tokenizer) + temperature (folded
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from darl.decisions import DecisionRule
 from darl.errors import ModelError
 from darl.grades import GradeScale
-from darl.model.backbones import Backbone, is_decoder, load_backbone, load_body, load_tokenizer, resolve_backbone
+from darl.model.backbones import (
+    Backbone,
+    is_decoder,
+    load_backbone,
+    load_body,
+    load_tokenizer,
+    position_room,
+    resolve_backbone,
+)
 from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
 from darl.model.features import FeatureSpec, Progress, forward_batches, head_features, pooled_features
 from darl.model.head import scale_head
@@ -35,7 +45,8 @@ class RelevanceModel:
         tokenizer: fast; holds the template.
         scale: the grades.
         backbone: where the frozen base comes from; OOD features may need it.
-        max_length: the most tokens of a pair.
+        max_length: the most tokens of a pair; lowered, with a warning, to what the network's learnt
+            positions reach.
         rule: from probabilities to a grade; default argmax.
         temperature: by which the head is already divided; kept for the record.
         ood: the OOD reference, or None.
@@ -63,7 +74,12 @@ class RelevanceModel:
     ) -> None:
         if network.config.num_labels != scale.size:
             raise ModelError(f"the network has {network.config.num_labels} labels, the scale {scale.size} grades")
+        room = position_room(network)
+        if room is not None and max_length > room:
+            warnings.warn(f"max_length {max_length} lowered to {room}, the most the backbone reads", stacklevel=2)
+            max_length = room
         network.config.pad_token_id = tokenizer.pad_token_id
+        network.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         self.network, self.tokenizer, self.scale, self.backbone = network, tokenizer, scale, backbone
         self.max_length, self.rule = max_length, rule or DecisionRule("argmax")
         self.temperature, self.ood, self.provenance = temperature, ood, provenance or {}
@@ -105,24 +121,49 @@ class RelevanceModel:
         return cls(network, tokenizer, scale, backbone=backbone, max_length=max_length)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str | None = None) -> RelevanceModel:
+    def from_pretrained(
+        cls, folder: str | Path, *, device: str | None = None, trust_remote_code: bool = False
+    ) -> RelevanceModel:
         """Load a saved model.
+
+        Args:
+            folder: that :meth:`save_pretrained` wrote.
+            device: where to put it.
+            trust_remote_code: run code that came with the backbone. What the folder says of this does not
+                count: whoever made the folder is not who runs it.
 
         Raises:
             ModelError: the folder is missing, incomplete, corrupt, or not darl's.
         """
         from darl.model.saving import load_model
 
-        model = load_model(Path(folder))
+        model = load_model(Path(folder), trust_remote_code=trust_remote_code)
         return model.to(device) if device else model
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Save as a plain Hugging Face folder with ``darl.json`` and ``ood.*`` beside; whole or not at all."""
+        """Save as a plain Hugging Face folder with ``darl.json`` and ``ood.*`` beside; whole or not at all.
+
+        A darl model that stands there is replaced once the new one is whole.
+
+        Raises:
+            ModelError: the folder holds something else.
+            StorageError: no room, or no right to write.
+        """
         from darl.model.saving import save_model
 
         return save_model(self, Path(folder))
 
     def to(self, device: str) -> RelevanceModel:
+        """The same model, moved to a device such as ``cpu`` or ``cuda:0``.
+
+        Raises:
+            ModelError: this machine has no such device.
+        """
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            detail = str(error).splitlines()[0]
+            raise ModelError(f"the device {device!r} cannot be used ({detail})", mend="use cpu, say") from error
         self.network.to(device)  # type: ignore[arg-type]
         if self._base is not None:
             self._base.to(device)  # type: ignore[arg-type]
@@ -238,7 +279,13 @@ class RelevanceModel:
     # ------------------------------------------------------------- calibration
 
     def divide_logits(self, temperature: float) -> None:
-        """Fold a temperature into the head, so that every tool that loads the folder is calibrated."""
+        """Fold a temperature into the head, so that every tool that loads the folder is calibrated.
+
+        Raises:
+            ModelError: not a finite number above 0.
+        """
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ModelError(f"a temperature is a finite number above 0, not {temperature}")
         scale_head(self.network, 1.0 / temperature)
         self.temperature *= temperature
 

@@ -17,9 +17,11 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from darl.errors import RecipeError
+from darl.pairs.text import clean_text
 
 DECODER_TEMPLATE = "Query:\n{query}\nItem:\n{item}\nRelevance:\n"
-SLOT = re.compile(r"\{(query|item)\}")
+SLOT = re.compile(r"\{(\w*)\}")
+EXAMPLE = "write for example 'Query:\\n{query}\\nItem:\\n{item}\\nRelevance:\\n'"
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ class PairTemplate:
         """Read a template with ``{query}`` before ``{item}``, each once.
 
         Raises:
-            RecipeError: a slot is missing, stands twice, or the item comes first (the query is the
-                shared prefix of a list of items, which fast scoring relies on).
+            RecipeError: a slot is missing, unknown or stands twice, the item comes first (the query is the
+                shared prefix of a list of items, which fast scoring relies on), or a character that no
+                tokenizer can read.
         """
+        if not isinstance(text, str):
+            raise RecipeError(f"a template is a text, not {text!r}", where="template", mend=EXAMPLE)
+        if clean_text(text) != text:
+            raise RecipeError("a template cannot hold NUL or half a surrogate pair", where="template", mend=EXAMPLE)
         slots = SLOT.findall(text)
         if slots != ["query", "item"]:
             raise RecipeError(
                 f"a template needs {{query}} once and then {{item}} once, found {slots or 'none'}",
                 where="template",
-                mend="write for example 'Query:\\n{query}\\nItem:\\n{item}\\nRelevance:\\n'",
+                mend=EXAMPLE,
             )
         prefix, _, middle, _, suffix = SLOT.split(text)
         return cls(prefix, middle, suffix)
@@ -62,16 +69,26 @@ def install_template(tokenizer: PreTrainedTokenizerBase, template: PairTemplate,
     Args:
         tokenizer: a fast tokenizer.
         template: the segments.
-        start: put the tokenizer's BOS token in front, where it has one.
+        start: put the tokenizer's BOS token (CLS where there is no BOS) in front, where it has one and
+            the template does not begin with it already.
+
+    Raises:
+        RecipeError: the template comes to no token at all, so an empty pair would be nothing.
     """
     backend: Tokenizer = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    # a tokenizer.json may pad and cut every text to a fixed length; the segments must not be
+    backend.no_padding()
+    backend.no_truncation()
     ids: dict[str, list[int]] = {
         "prefix": _ids(backend, template.prefix),
         "middle": _ids(backend, template.middle),
         "suffix": _ids(backend, template.suffix),
     }
-    if start and tokenizer.bos_token_id is not None:
-        ids["prefix"].insert(0, tokenizer.bos_token_id)  # type: ignore[arg-type]
+    first: int | None = tokenizer.cls_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id  # type: ignore[assignment]
+    if start and first is not None and ids["prefix"][:1] != [first]:
+        ids["prefix"].insert(0, first)
+    if not any(ids.values()):
+        raise RecipeError("the template adds no token of its own", where="template", mend=EXAMPLE)
     single = [*_piece("prefix", ids), {"Sequence": {"id": "A", "type_id": 0}}]
     pair = [
         *single,

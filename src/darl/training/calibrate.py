@@ -45,4 +45,6 @@ def fit_temperature(logits: np.ndarray, grades: np.ndarray, weights: np.ndarray 
 
     bounds = (-np.log(HIGHEST), -np.log(LOWEST))
     found = minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    if nll(0.0) <= found.fun:  # type: ignore[attr-defined]
+        return 1.0  # the search stops within a tolerance; calibrating must never make dev worse
     return float(np.exp(-found.x))  # type: ignore[attr-defined]

@@ -12,8 +12,11 @@ from safetensors.torch import load_file, save_file
 from darl.errors import RecipeError
 from darl.losses import GradeLoss, make_loss
 from darl.model import RelevanceModel
+from darl.model.backbones import is_decoder, load_tokenizer, resolve_backbone
 from darl.model.head import head_of, set_head
+from darl.model.template import PairTemplate
 from darl.pairs import PairTable
+from darl.storage import atomic_write_json, read_json
 from darl.training.interpolate import Candidate, choose, interpolate
 from darl.training.probe import fit_probe
 from darl.training.processes import is_main
@@ -23,7 +26,7 @@ from darl.training.run import Run, Stage
 from darl.training.splits import Splits
 from darl.training.trainer import total_steps
 from darl.training.tune import balanced_class_weights, objective_value, tune_model
-from darl.training.verbalizer import tune_verbalizer, zero_shot
+from darl.training.verbalizer import check_verbalizer, tune_verbalizer, zero_shot
 
 WEIGHTS = "network.safetensors"
 
@@ -40,6 +43,23 @@ def fresh_model(recipe: Recipe) -> RelevanceModel:
         trust_remote_code=backbone.trust_remote_code,
         seed=recipe.seed,
     )
+
+
+def check_backbone(recipe: Recipe) -> None:
+    """Find out before any work what would stop the stages later: the backbone, the template, the answers.
+
+    Raises:
+        BackboneError: the backbone cannot be had, or the verbalizer cannot use it.
+        RecipeError: the template, the words or the settings do not fit.
+    """
+    settings = recipe.backbone
+    backbone = resolve_backbone(settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+    tokenizer = load_tokenizer(backbone)
+    if settings.template:
+        PairTemplate.parse(settings.template)
+    is_decoder(backbone)  # reads its configuration
+    if recipe.method == "verbalizer":
+        check_verbalizer(recipe, backbone, tokenizer)
 
 
 def make_recipe_loss(recipe: Recipe, train: PairTable) -> GradeLoss:
@@ -66,6 +86,9 @@ def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -
     """Run probe, tune and interpolate; the last stage's folder holds the chosen weights."""
     settings = recipe.model_dump(mode="json", include={"seed", "grades", "backbone", "method", "words", "loss"})
     inputs = settings | {"data": splits.fingerprints()}
+    tuning = inputs | {"tune": recipe.tune.model_dump(mode="json", exclude={"start", "report_to", "checkpoints"})}
+    if recipe.tune.keep == "best" or recipe.tune.patience:
+        tuning["objective"] = recipe.objective
     stages: list[Stage] = []
     if recipe.method == "verbalizer":
         starts = ["verbalizer"]
@@ -79,16 +102,21 @@ def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -
             lambda folder: _probe(recipe, splits, folder, reporter),
         )
         stages.append(probe)
-        reporter.say(f"probe: λ={probe.result['l2']:g}, dev {recipe.objective} {probe.result['dev_objective']:.4f}")
+        reporter.say(
+            f"probe: λ={probe.result['l2']:g}, "
+            f"dev {probe.result['objective']} {probe.result['dev_objective']:.4f}{_again(probe)}"
+        )
     tuned = []
     for start in starts:
         stage = run.stage(
             f"tune-{start}",
-            inputs | {"tune": recipe.tune.model_dump(mode="json", exclude={"start", "report_to", "checkpoints"})},
+            tuning,
             lambda folder, start=start: _tune(recipe, splits, folder, start, probe, reporter),
             after=(probe,) if probe and start == "probe" else (),
             collective=True,
         )
+        if stage.reused:
+            reporter.say(f"tune from {start}: {stage.result['steps']} steps{_again(stage)}")
         tuned.append(stage)
         stages.append(stage)
     chosen = run.stage(
@@ -97,8 +125,12 @@ def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -
         lambda folder: _interpolate(recipe, splits, folder, dict(zip(starts, tuned, strict=True)), probe, reporter),
         after=tuple(stages),
     )
-    reporter.say(f"interpolate: {chosen.result['why']}")
+    reporter.say(f"interpolate: {chosen.result['why']}{_again(chosen)}")
     return [*stages, chosen]
+
+
+def _again(stage: Stage) -> str:
+    return " (done before)" if stage.reused else ""
 
 
 def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceModel:
@@ -139,13 +171,15 @@ def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> 
     if probe.bias is not None:
         logits = logits + probe.bias.numpy()
     value = objective_value(recipe.objective, splits.dev_id.grades, logits.argmax(1), model.scale.size)
-    return {"l2": probe.l2, "table": probe.table, "dev_objective": value}
+    return {"l2": probe.l2, "table": probe.table, "objective": recipe.objective, "dev_objective": value}
 
 
 def _tune(
     recipe: Recipe, splits: Splits, folder: Path, start: str, probe: Stage | None, reporter: Reporter
 ) -> dict[str, Any]:
-    train, dev = splits.train, splits.dev_id
+    train, dev, finished = splits.train, splits.dev_id, folder / "logged.json"
+    if finished.is_file():  # killed between the last step and the end of the stage
+        return read_json(finished)
     model = start_model(recipe, start, probe)
     encoded = model.encode(train)
     kind = "" if recipe.tune.kind == "full" else f", {recipe.tune.kind}"
@@ -168,6 +202,7 @@ def _tune(
             )
     if is_main():
         save_file(_state(model), folder / WEIGHTS)
+        atomic_write_json(finished, logged)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return logged
 
@@ -242,4 +277,4 @@ def load_weights(model: RelevanceModel, stage: Stage) -> RelevanceModel:
     return model
 
 
-__all__ = ["fresh_model", "learn_stages", "load_weights", "make_recipe_loss", "start_model"]
+__all__ = ["check_backbone", "fresh_model", "learn_stages", "load_weights", "make_recipe_loss", "start_model"]

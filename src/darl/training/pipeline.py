@@ -17,9 +17,9 @@ from darl.errors import RecipeError
 from darl.evaluation import Evaluation, evaluate_predictions, render
 from darl.model import RelevanceModel
 from darl.pairs import PairTable
-from darl.storage import atomic_write_json, atomic_write_text, storage_errors
+from darl.storage import atomic_file, atomic_write_json, atomic_write_text, storage_errors
 from darl.training.finish import finish_stage
-from darl.training.learn import learn_stages
+from darl.training.learn import check_backbone, learn_stages
 from darl.training.processes import barrier, is_main
 from darl.training.progress import Reporter, quiet_libraries
 from darl.training.recipe import Recipe
@@ -71,7 +71,7 @@ def fit(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         raise RecipeError("overrides go with a recipe file, not with a Recipe", mend="use recipe.model_copy")
-    folder = Path(run or recipe.output.format(name=recipe.name))
+    folder = Path(run or recipe.output.replace("{name}", recipe.name))
     reporter = Reporter(quiet=quiet or not is_main())
     opened = Run(folder, recipe, redo=redo)
     try:
@@ -82,6 +82,9 @@ def fit(
 
 def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
     started = time.perf_counter()
+    if is_main() and not (run.folder / "stages" / "finish" / "stage.json").exists():
+        check_backbone(recipe)
+    barrier()  # the main process has fetched the backbone, the others find it
     splits = load_splits(recipe, run.folder)
     reporter.say(f"{recipe.name}: " + ", ".join(f"{name} {size}" for name, size in splits.sizes().items()))
     learned = learn_stages(recipe, splits, run, reporter)
@@ -102,7 +105,8 @@ def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
         }
         with storage_errors(run.folder):
             for name, arrays in predictions.items():
-                np.savez_compressed(run.folder / f"predictions-{name}.npz", **arrays)  # type: ignore[arg-type]
+                with atomic_file(run.folder / f"predictions-{name}.npz") as scratch, scratch.open("wb") as file:
+                    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
             atomic_write_json(run.folder / "metrics.json", metrics)
         summary = render(evaluation, "text") if evaluation else "no test sets in the recipe: nothing to judge"
         atomic_write_text(run.folder / "summary.txt", summary + "\n")
@@ -150,8 +154,7 @@ def _publish(source: Path, target: Path) -> None:
 
     from darl.storage import atomic_folder
 
-    if target.exists():
-        shutil.rmtree(target)
+    old = target.with_name(target.name + ".old")
 
     def link(one: str, two: str) -> None:
         try:
@@ -159,8 +162,13 @@ def _publish(source: Path, target: Path) -> None:
         except OSError:
             shutil.copy2(one, two)
 
-    with storage_errors(target), atomic_folder(target) as partial:
-        shutil.copytree(source, partial, copy_function=link, dirs_exist_ok=True)
+    with storage_errors(target):
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            os.rename(target, old)  # at no time half a model stands under the final name
+        with atomic_folder(target) as partial:
+            shutil.copytree(source, partial, copy_function=link, dirs_exist_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 __all__ = ["FitResult", "Splits", "fit", "judge"]

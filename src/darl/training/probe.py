@@ -2,9 +2,10 @@
 
     min over W, b of   mean_i w_i · loss(W·x_i + b, y_i) + λ · Σ (W_kj · s_j)²
 
-with x the head's input, computed once, and s_j its standard deviation: the penalty acts on standardised
-features, so it means the same on every backbone. λ is the one with the least loss on dev. After Kumar et
-al. 2022 (fine-tuning from a random head distorts pretrained features; probe first).
+with x the head's input, computed once, and s_j its standard deviation over the weighted pairs: the penalty
+acts on standardised features, so it means the same on every backbone, and a weight of 2 is the same as the
+pair standing twice. λ is the one with the least loss on dev. After Kumar et al. 2022 (fine-tuning from a
+random head distorts pretrained features; probe first).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from darl.errors import ModelError
 from darl.losses import GradeLoss
 
 
@@ -55,6 +57,9 @@ def fit_probe(
         l2: the λ to try.
         bias: whether the head has one.
 
+    Raises:
+        ModelError: features that are not finite.
+
     >>> rng = np.random.default_rng(0); x = rng.normal(size=(200, 3)).astype("float32")
     >>> y = (x[:, 0] > 0).astype(int)
     >>> from darl.losses import make_loss
@@ -62,12 +67,18 @@ def fit_probe(
     >>> float(((x @ probe.weight.numpy().T + probe.bias.numpy()).argmax(1) == y).mean()) > 0.97
     True
     """
-    x, y = torch.from_numpy(features).double(), torch.from_numpy(np.asarray(grades, dtype=np.int64))
-    dev_x, dev_y = torch.from_numpy(dev_features).double(), torch.from_numpy(np.asarray(dev_grades, dtype=np.int64))
-    spread = x.std(0).clamp_min(1e-6)
-    centre = x.mean(0) if bias else torch.zeros_like(spread)
+    if not (np.isfinite(features).all() and np.isfinite(dev_features).all()):
+        raise ModelError("the backbone's features are not finite", mend="load it in float32, or choose another")
+    x, y = torch.from_numpy(features).double(), torch.from_numpy(np.array(grades, dtype=np.int64))
+    dev_x, dev_y = torch.from_numpy(dev_features).double(), torch.from_numpy(np.array(dev_grades, dtype=np.int64))
+    w_pairs = None if weights is None else torch.from_numpy(np.array(weights, dtype=np.float64))
+    share = torch.full((len(x),), 1 / len(x), dtype=torch.float64) if w_pairs is None else w_pairs / w_pairs.sum()
+    mean = share @ x
+    spread = (share @ (x - mean) ** 2).sqrt()
+    # a feature that never varies says nothing: it gets the weight 0, whatever it is on other pairs
+    spread = torch.where(spread > 1e-6 * mean.abs().clamp_min(1e-6), spread, torch.inf)
+    centre = mean if bias else torch.zeros_like(mean)
     z, dev_z = (x - centre) / spread, (dev_x - centre) / spread
-    w_pairs = None if weights is None else torch.from_numpy(np.asarray(weights, dtype=np.float64))
     w_class = None if class_weights is None else class_weights.double()
 
     W = torch.zeros(loss.K, x.shape[1], dtype=torch.float64, requires_grad=True)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
+
+# the main process probes and judges while the others wait; the usual limit of 10 or 30 minutes is too short
+PATIENCE = timedelta(days=7)
 
 
 def world_size() -> int:
@@ -22,4 +26,4 @@ def barrier() -> None:
     import torch
     from accelerate import PartialState
 
-    PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
+    PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE).wait_for_everyone()

@@ -67,9 +67,7 @@ class DataSettings(Settings):
     columns: dict[str, str] = Field(default_factory=dict, description="darl's name: the files' name")
     on_bad_rows: Literal["error", "skip"] = "error"
     split: SplitSettings = SplitSettings()
-    sample_seed: int = Field(
-        default=0, description="which pairs `sample` draws; apart from `seed`, so that seeds share data"
-    )
+    sample_seed: int = Field(default=0, description="which pairs `sample` draws; not `seed`, so that seeds share data")
     slices: list[str] = Field(default_factory=list, description="columns by whose values quality is also reported")
 
 
@@ -125,7 +123,7 @@ class TuneSettings(Settings):
 
     start: Literal["random", "probe", "verbalizer", "auto"] = Field(
         default="auto",
-        description="the head tuning begins with; auto tunes from random and from the probe, dev chooses",
+        description="what tuning begins with; auto tunes from random and from the probe, dev chooses",
     )
     kind: Literal["full", "lora"] = "full"
     lora: LoraSettings = LoraSettings()
@@ -142,13 +140,9 @@ class TuneSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="auto: bfloat16 where the machine computes it natively, else float32"
     )
-    keep: Literal["last", "best"] = Field(default="last", description="best: the epoch with the best dev_id objective")
-    patience: int | None = Field(
-        default=None, ge=1, description="stop after this many epochs without gain (keep: best)"
-    )
-    checkpoints: int = Field(
-        default=5, ge=1, description="checkpoints a run writes, evenly spaced; a kill loses one span"
-    )
+    keep: Literal["last", "best"] = Field(default="last", description="best: the epoch best on dev_id")
+    patience: int | None = Field(default=None, ge=1, description="stop after this many epochs without gain")
+    checkpoints: int = Field(default=5, ge=1, description="checkpoints a run writes, evenly spaced")
     report_to: list[str] = Field(default_factory=list, description="tensorboard, mlflow, wandb …")
     trainer: dict[str, Any] = Field(default_factory=dict, description="passed to transformers' TrainingArguments")
 
@@ -187,9 +181,7 @@ class OODSettings(Settings):
     enabled: bool = True
     detector: str = Field(default="knn", description="knn, mahalanobis, relative_mahalanobis, energy, msp …")
     params: dict[str, Any] = Field(default_factory=dict)
-    source: Literal["base", "model"] = Field(
-        default="base", description="features of the frozen base or the tuned model"
-    )
+    source: Literal["base", "model"] = Field(default="base", description="of the frozen base or the tuned model")
     layer: int = Field(default=-1, description="0 the embeddings, −1 the last layer")
     pooling: Literal["mean", "first", "last"] = "mean"
     max_reference: int = Field(default=20_000, ge=10, description="training pairs kept in the reference")
@@ -237,7 +229,7 @@ class Recipe(Settings):
     backbone: Annotated[BackboneSettings, BeforeValidator(_as_backbone)] = BackboneSettings()
     method: Literal["head", "verbalizer"] = Field(
         default="head",
-        description="head: a K-grade classifier; verbalizer: the naive LLM that answers with grade words",
+        description="head: a K-grade classifier; verbalizer: an LLM that answers with grade words",
     )
     words: list[str] | None = Field(default=None, description="the verbalizer's answers; default the grade names")
     objective: Objective = Field(default="macro_f1_qwk", description="what choices on dev maximise")

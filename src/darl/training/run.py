@@ -59,9 +59,13 @@ class Run:
             (folder / "stages").mkdir(parents=True, exist_ok=True)
             if is_main():
                 self._lock = self._take_lock()
-                self._check_recipe()
-                atomic_write_text(folder / "recipe.yaml", recipe_to_yaml(recipe))
-                atomic_write_json(folder / "versions.json", versions())
+                try:
+                    self._check_recipe()
+                    atomic_write_text(folder / "recipe.yaml", recipe_to_yaml(recipe))
+                    atomic_write_json(folder / "versions.json", versions())
+                except BaseException:
+                    self.close()
+                    raise
         barrier()
 
     def _take_lock(self) -> int:
@@ -87,7 +91,16 @@ class Run:
             return
         import yaml
 
-        before, now = yaml.safe_load(path.read_text(encoding="utf-8")), self.recipe.model_dump(mode="json")
+        try:
+            before, now = yaml.safe_load(path.read_text(encoding="utf-8")), self.recipe.model_dump(mode="json")
+        except (yaml.YAMLError, UnicodeDecodeError):
+            before = None
+        if not isinstance(before, dict):
+            raise RunError(
+                "the folder's recipe.yaml cannot be read",
+                where=self.folder,
+                mend="choose another folder with --run, or add --redo to write it anew",
+            )
         changed = [key for key in differing_keys(before, now) if key.split(".")[0] not in COSMETIC]
         if changed:
             raise RunError(
@@ -110,21 +123,25 @@ class Run:
         Args:
             name: its folder's name.
             inputs: everything its result depends on, besides the upstream stages.
-            work: writes into the folder it is given and returns a JSON result. A partial folder of the same
-                key, left by a killed process, is handed over as it is.
+            work: writes into the folder it is given and returns a JSON result.
             after: the upstream stages.
             collective: every process runs ``work`` (tuning); otherwise the main one does and the others wait.
+                The partial folder of the same key that a killed process left is then handed over as it is;
+                otherwise ``work`` gets an empty one.
         """
         final = self.folder / "stages" / name
         key = stable_hash({"stage": name, "inputs": inputs, "after": [stage.key for stage in after]})
         barrier()
         done = self._finished(final, key)
-        barrier()
+        barrier()  # every process has looked before the main one changes anything
         if not done:
             partial = final.with_name(final.name + ".partial")
             if is_main():
                 with storage_errors(partial):
-                    self._prepare(partial, key)
+                    if final.exists():  # of another key, or removed in part when a process was killed
+                        (final / "stage.json").unlink(missing_ok=True)
+                        shutil.rmtree(final)
+                    self._prepare(partial, key, keep=collective)
             barrier()
             result: dict[str, Any] = {}
             if collective or is_main():
@@ -149,14 +166,12 @@ class Run:
                 where=self.folder,
                 mend="choose another folder with --run, or add --redo to do that stage again",
             )
-        if is_main():
-            shutil.rmtree(final)
         return False
 
     @staticmethod
-    def _prepare(partial: Path, key: str) -> None:
+    def _prepare(partial: Path, key: str, *, keep: bool) -> None:
         mark = partial / "key"
-        if partial.exists() and not (mark.is_file() and mark.read_text() == key):
+        if partial.exists() and not (keep and mark.is_file() and mark.read_text() == key):
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         atomic_write_text(mark, key)

@@ -58,7 +58,10 @@ def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
 
     def read(source: Source, name: str) -> PairTable:
         table = read_source(source, data, scale, skipped_folder, name)
-        return table.with_column("weight", np.full(len(table), source.weight)) if source.weight != 1.0 else table
+        if source.weight == 1.0:
+            return table
+        own = np.ones(len(table)) if table.weights is None else table.weights
+        return table.with_column("weight", own * source.weight)
 
     parts = [read(source, f"train-{i}") for i, source in enumerate(data.train)]
     if any(part.weights is not None for part in parts):

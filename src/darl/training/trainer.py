@@ -6,22 +6,24 @@ it up, finds the newest whole checkpoint after a kill, and reports progress.
 
 from __future__ import annotations
 
-import shutil
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from darl.errors import RecipeError, StorageError
-from darl.training.processes import world_size
+from darl.training.checkpoints import drop_broken_checkpoints, is_disk_error, last_whole_checkpoint, mark_whole
+from darl.training.processes import barrier, is_main, world_size
 from darl.training.progress import Advance
 from darl.training.recipe import TuneSettings
+from darl.training.trackers import tensorboard, with_trackers
 
-WHOLE = "whole"  # a file of this name marks a checkpoint that was written to its end
 LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 
 
@@ -89,21 +91,37 @@ class MarkWhole(TrainerCallback):
             self.advance(state.global_step - 1)
         self.advance(1)
         self.seen += 1
+        # a checkpoint forgets the losses since the last log: log what it holds, so that resuming loses none
+        control.should_log |= control.should_save
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        control.should_log |= control.should_save
 
     def on_save(self, args, state, control, **kwargs):
+        barrier()  # every process writes a file of its own into the checkpoint
         if state.is_world_process_zero:
-            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; half-written ones are removed."""
-    found: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / WHOLE).is_file():
-            found.append((int(path.name.rsplit("-", 1)[1]), path))
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-    return max(found)[1] if found else None
+class Patience(TrainerCallback):
+    """Stops when the dev objective has not risen for some epochs; keeps no state, so a kill cannot lose it."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        if stalled(state.log_history, self.patience):
+            control.should_training_stop = True
+
+
+def stalled(history: list[dict[str, Any]], patience: int) -> bool:
+    """Whether the best dev objective is ``patience`` or more epochs old.
+
+    >>> stalled([{"eval_objective": 0.5}, {"eval_objective": 0.5}], 1), stalled([{"eval_objective": 0.5}], 1)
+    (True, False)
+    """
+    values = [entry["eval_objective"] for entry in history if "eval_objective" in entry]
+    return bool(values) and len(values) - 1 - values.index(max(values)) >= patience
 
 
 def train(
@@ -130,9 +148,12 @@ def train(
         is_head: which parameters take the head's learning rate.
         dev_rows, dev_objective: for ``keep: best``.
 
+    Returns:
+        the steps done, the mean training loss, and the history of both; the same after a kill as without.
+
     Raises:
-        RecipeError: arguments that TrainingArguments refuses. StorageError: a full disk; the last whole
-            checkpoint stays.
+        RecipeError: arguments that TrainingArguments refuses. MissingExtraError: a tracker is not installed.
+        StorageError: a full disk; the last whole checkpoint stays.
     """
     steps = total_steps(len(rows), settings)
     best = settings.keep == "best" or settings.patience is not None
@@ -155,7 +176,7 @@ def train(
         "save_total_limit": 2,
         "logging_steps": max(1, steps // 20),
         "disable_tqdm": True,
-        "report_to": settings.report_to or "none",
+        "report_to": [name for name in settings.report_to if name != "tensorboard"] or "none",
         "remove_unused_columns": False,
         "label_names": ["grades"],
         "use_cpu": not torch.cuda.is_available(),
@@ -167,12 +188,15 @@ def train(
         arguments |= {"eval_strategy": "epoch", "load_best_model_at_end": True}
         arguments |= {"metric_for_best_model": "objective", "greater_is_better": True}
         if settings.patience:
-            callbacks.append(EarlyStoppingCallback(settings.patience))
+            callbacks.append(Patience(settings.patience))
+    if "tensorboard" in settings.report_to:
+        callbacks.append(tensorboard(folder.parent / "tensorboard"))
     try:
         args = TrainingArguments(**(arguments | settings.trainer))
     except (TypeError, ValueError) as error:
         raise RecipeError(f"TrainingArguments refuses it: {error}", where="tune.trainer") from error
-    trainer = DarlTrainer(
+    make_trainer = partial(
+        DarlTrainer,
         model=network,
         args=args,
         train_dataset=Rows(rows),
@@ -184,26 +208,54 @@ def train(
         head_rate=settings.head_learning_rate or settings.learning_rate,
         is_head=is_head,
     )
+    trainer = with_trackers(make_trainer, settings.report_to)
     checkpoint = last_whole_checkpoint(folder)
+    barrier()  # before the broken ones go
+    if is_main():
+        drop_broken_checkpoints(folder)
     try:
-        done = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk while writing a checkpoint as a RuntimeError of its zip writer
-        if isinstance(error, OSError) or "PytorchStreamWriter" in str(error) or "No space left" in str(error):
-            raise StorageError(
-                f"a checkpoint could not be written: {str(error).splitlines()[0]}",
-                where=folder,
-                mend="free some space and run the same command: it resumes from the last whole checkpoint",
-            ) from error
-        raise
-    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_objective" in entry]
-    return {"steps": trainer.state.global_step, "train_loss": done.training_loss, "history": history}
+        if checkpoint and settings.patience and stalled(history_of(checkpoint), settings.patience):
+            # killed after it had stopped early: another step would be one too many
+            trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+            trainer._load_best_model()
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except Exception as error:
+        if not is_disk_error(error):
+            raise
+        if is_main():
+            drop_broken_checkpoints(folder)
+        raise StorageError(
+            f"a checkpoint could not be written: {str(error).splitlines()[0]}",
+            where=folder,
+            mend="free some space and run the same command: it resumes from the last whole checkpoint",
+        ) from error
+    kept = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_objective")  # what does not tell the time
+    history = [{name: entry[name] for name in kept if name in entry} for entry in trainer.state.log_history]
+    history = [entry for entry in history if "loss" in entry or "eval_objective" in entry]
+    return {"steps": trainer.state.global_step, "train_loss": mean_loss(history), "history": history}
+
+
+def history_of(checkpoint: Path) -> list[dict[str, Any]]:
+    """What Trainer had logged by a checkpoint."""
+    return TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).log_history
+
+
+def mean_loss(history: list[dict[str, Any]]) -> float:
+    """The mean over steps of the losses logged, each of which is a mean since the log before.
+
+    >>> mean_loss([{"step": 1, "loss": 4.0}, {"step": 4, "loss": 2.0}])
+    2.5
+    """
+    logged = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+    spans = [step - before for (step, _), (before, _) in zip(logged, [(0, 0.0), *logged], strict=False)]
+    return sum(span * loss for span, (_, loss) in zip(spans, logged, strict=True)) / max(1, sum(spans))
 
 
 def total_steps(rows: int, settings: TuneSettings) -> int:
     """Optimiser steps of a whole training run."""
     batches = -(-rows // (settings.batch_size * world_size()))
-    return max(1, int(-(-batches // settings.accumulate) * settings.epochs))
+    return max(1, math.ceil(-(-batches // settings.accumulate) * settings.epochs))
 
 
 def precision_arguments(precision: str) -> dict[str, bool]:

@@ -17,6 +17,7 @@ from darl.losses import GradeLoss
 from darl.model import RelevanceModel
 from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, is_head_parameter
+from darl.training.processes import is_main
 from darl.training.progress import Advance
 from darl.training.recipe import LoraSettings, Recipe
 from darl.training.trainer import train
@@ -47,15 +48,15 @@ def tune_model(
     """
     settings = recipe.tune
     set_seed(recipe.seed)
-    freeze(model.network, embeddings=settings.freeze_embeddings, layers=settings.freeze_layers)
     network: nn.Module = model.network
     if settings.kind == "lora":
         network = with_lora(model.network, settings.lora)
-    loss = loss.to(model.network.device)
+    freeze(model.network, embeddings=settings.freeze_embeddings, layers=settings.freeze_layers)  # adapters there too
 
     def loss_of(outputs: Any, aside: dict[str, torch.Tensor]) -> torch.Tensor:
-        c = None if class_weights is None else class_weights.to(outputs.logits.device)
-        return loss(outputs.logits, aside["grades"], aside.get("weights"), c)
+        device = outputs.logits.device  # Trainer has moved the network, the loss and its weights follow
+        c = None if class_weights is None else class_weights.to(device)
+        return loss.to(device)(outputs.logits, aside["grades"], aside.get("weights"), c)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         aside = {"grades": torch.tensor([row.pop("grades") for row in rows])}
@@ -87,7 +88,8 @@ def tune_model(
         for parameter in model.network.parameters():
             parameter.requires_grad_(True)
     if settings.kind == "lora":
-        network.save_pretrained(folder / "adapter")  # type: ignore[operator]
+        if is_main():
+            network.save_pretrained(folder / "adapter")  # type: ignore[operator]
         model.network = network.merge_and_unload()  # type: ignore[operator]
         for parameter in model.network.parameters():
             parameter.requires_grad_(True)
@@ -131,7 +133,7 @@ def freeze(network: PreTrainedModel, *, embeddings: bool, layers: int) -> None:
     if embeddings or layers:
         frozen += [body.get_submodule(name) for name in ("embeddings", "embed_tokens", "wte") if _has(body, name)]
     if layers:
-        names = ("layers", "encoder.layer", "h", "layer")
+        names = ("layers", "encoder.layer", "transformer.layer", "h", "layer")
         stack = next((body.get_submodule(name) for name in names if _has(body, name)), None)
         if not isinstance(stack, nn.ModuleList) or layers > len(stack):
             has = len(stack) if isinstance(stack, nn.ModuleList) else "no known"

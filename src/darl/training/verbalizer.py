@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from darl.errors import RecipeError
+from darl.errors import BackboneError, RecipeError
 from darl.model import RelevanceModel
-from darl.model.backbones import load_causal_lm
+from darl.model.backbones import Backbone, is_decoder, load_causal_lm
 from darl.model.encoding import EncodedPairs
 from darl.model.head import set_head
+from darl.training.processes import is_main
 from darl.training.progress import Advance
 from darl.training.recipe import Recipe
 from darl.training.trainer import train
+from darl.training.tune import freeze
 
 IGNORED = -100  # transformers' mark for positions without a label
 
@@ -41,6 +43,31 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, words: list[str]) -> list[
             mend="name other words, one a grade, under `words:` (for example: no, partly, yes)",
         )
     return ids  # type: ignore[return-value]
+
+
+def check_verbalizer(recipe: Recipe, backbone: Backbone, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Whether a recipe can be run as a verbalizer.
+
+    Raises:
+        BackboneError: the backbone is no causal language model.
+        RecipeError: words that do not fit the grades, or settings that only the other method knows.
+    """
+    if not is_decoder(backbone):
+        raise BackboneError(
+            "the verbalizer needs a causal language model", where=backbone.name, mend="use smollm2-135m, say"
+        )
+    words = recipe.words or list(recipe.grades.names)
+    if len(words) != len(recipe.grades.names):
+        raise RecipeError(
+            f"{len(words)} words for {len(recipe.grades.names)} grades", where="words", mend="give one word a grade"
+        )
+    answer_tokens(tokenizer, words)
+    if recipe.tune.keep == "best" or recipe.tune.patience:
+        raise RecipeError(
+            "the verbalizer keeps the last epoch and cannot stop early",
+            where="tune.keep",
+            mend="take tune.keep=last and no tune.patience, or method=head",
+        )
 
 
 def verbalizer_head(language_model: PreTrainedModel, answers: list[list[int]]) -> torch.Tensor:
@@ -98,6 +125,7 @@ def tune_verbalizer(
     network: torch.nn.Module = language_model
     if recipe.tune.kind == "lora":
         network = _with_lora(language_model, recipe)
+    freeze(language_model, embeddings=recipe.tune.freeze_embeddings, layers=recipe.tune.freeze_layers)
     logged = train(
         network,
         rows,
@@ -110,6 +138,8 @@ def tune_verbalizer(
         advance=advance,
     )
     if recipe.tune.kind == "lora":
+        if is_main():
+            network.save_pretrained(folder / "adapter")  # type: ignore[operator]
         language_model = network.merge_and_unload()  # type: ignore[operator]
     body = getattr(language_model, language_model.base_model_prefix)
     getattr(model.network, model.network.base_model_prefix).load_state_dict(body.state_dict())

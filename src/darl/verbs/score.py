@@ -76,7 +76,7 @@ def score_pairs(
     """Score every pair of a source; one result a pair, in the source's order, all its columns kept.
 
     Grades are not needed, pairs that stand twice are scored twice, and any text is scored, an empty or missing
-    one as the empty text. The result's columns (``grade``, ``grade_name``, ``relevance``, ``p_<grade>``,
+    one as the empty text. The result's columns (``grade``, ``grade_name``, ``relevance_score``, ``p_<grade>``,
     ``ood_score``, ``ood_percentile``) come last.
 
     Args:

