@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import commit, machine
 
 from darl.evaluation import METRICS, evaluate_predictions
 from darl.evaluation.comparison import Predictions, compare_predictions
@@ -25,6 +24,7 @@ from darl.grades import GradeScale
 from darl.storage import atomic_write_json
 from darl.training.pipeline import fit
 from darl.training.recipe_file import load_recipe
+from machine import commit, machine
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "main_job.json"
@@ -38,8 +38,8 @@ PLAIN = [
     "data.dev_ood=null",
 ]
 METHODS = {
-    "cross_entropy": ["loss=cross_entropy", "tune.start=random", *PLAIN],
-    "verbalizer": ["method=verbalizer", *PLAIN],
+    "cross_entropy": ["loss=cross_entropy", "tune.start=random", "tune.freeze_embeddings=false", *PLAIN],
+    "verbalizer": ["method=verbalizer", "tune.freeze_embeddings=false", *PLAIN],
     "darl": [],
 }
 
@@ -140,7 +140,8 @@ def paired(base: dict, ours: dict, tier: str, scale: GradeScale) -> dict[str, li
 def show(rows: list[dict]) -> None:
     first = rows[0]
     print(
-        f"\n{first['suite']}, {first['backbone']} ({first['kind']}), {first['train']} training pairs, seeds {first['seeds']}"
+        f"\n{first['suite']}, {first['backbone']} ({first['kind']}), {first['train']} training pairs, "
+        f"seeds {first['seeds']}"
     )
     for row in rows:
         figures = "  ".join(f"{METRICS[m].label} {row[m]:.3f}±{row[m + '_sd']:.3f}" for m in SHOWN)

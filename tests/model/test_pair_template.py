@@ -91,9 +91,10 @@ def test_the_template_survives_saving(templated, kind: str, tmp_path: Path) -> N
     assert again(*pair)["input_ids"] == templated[kind](*pair)["input_ids"]
 
 
-def test_a_lone_text_gets_the_prefix_alone(templated) -> None:
+def test_a_lone_text_is_a_pair_with_an_empty_item(templated) -> None:
     tokenizer = templated["decoder"]
-    assert tokenizer("red shoes")["input_ids"] == ids_of(tokenizer, "query: ") + ids_of(tokenizer, "red shoes")
+    in_a_batch = tokenizer(["red shoes"], [""])["input_ids"][0]
+    assert tokenizer("red shoes")["input_ids"] == tokenizer("red shoes", "")["input_ids"] == in_a_batch
 
 
 def test_the_fixed_tokens_are_counted(templated) -> None:

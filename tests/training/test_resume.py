@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -34,25 +33,23 @@ BEFORE = {
 }
 # 16 steps a tuning with a checkpoint every 4; counting runs on from one tuning to the next
 POINTS = {
-    "probe, before fitting": ("probe", Kill("darl.training.learn:fit_probe")),
     "probe, written but not finished": ("probe", Kill("os:rename", argument="probe.partial")),
     "tune-random, before the first checkpoint": ("tune-random", Kill("darl.training.trainer:MarkWhole.on_step_end", 3)),
-    "tune-random, between checkpoints": ("tune-random", Kill("darl.training.trainer:MarkWhole.on_step_end", 7)),
     "tune-random, while a checkpoint is written": (
         "tune-random",
         Kill("transformers:Trainer._save_optimizer_and_scheduler", 2),
     ),
-    "tune-random, a checkpoint written but not marked": ("tune-random", Kill("darl.training.trainer:mark_whole", 3)),
     "tune-probe, between checkpoints": ("tune-probe", Kill("darl.training.trainer:MarkWhole.on_step_end", 16 + 11)),
     "tune-probe, while a checkpoint is written": (
         "tune-probe",
         Kill("transformers:Trainer._save_optimizer_and_scheduler", 4 + 3),
     ),
-    "tune-random, while the last checkpoints are removed": ("tune-random", Kill("os:unlink", 4, argument="optimizer.pt")),
-    "tune-probe, while an old checkpoint is removed": ("tune-probe", Kill("os:unlink", 5, argument="optimizer.pt")),
-    "tune-probe, trained but not finished": ("tune-probe", Kill("os:rename", argument="tune-probe.partial")),
+    "tune-random, while the last checkpoints go": (
+        "tune-random",
+        Kill("os:unlink", 4, argument="optimizer.pt"),
+    ),
+    "tune-probe, while an old checkpoint goes": ("tune-probe", Kill("os:unlink", 5, argument="optimizer.pt")),
     "interpolate, while choosing": ("interpolate", Kill("darl.training.learn:choose")),
-    "interpolate, written but not finished": ("interpolate", Kill("os:rename", argument="interpolate.partial")),
     "finish, before calibrating": ("finish", Kill("darl.training.finish:fit_temperature")),
     "finish, while the model is written": ("finish", Kill("darl.model.saving:_plain_tokenizer_class")),
     "finish, written but not finished": ("finish", Kill("os:rename", argument="finish.partial ")),
@@ -86,8 +83,8 @@ def assert_same_model(run: Path, other: Path) -> None:
 
 def stage_files(run: Path) -> dict[str, int]:
     """The finished stages and when each was."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in (run / "stages").glob("*/stage.json")
-            if not path.parent.name.endswith(".partial")}  # fmt: skip
+    found = [path for path in (run / "stages").glob("*/stage.json") if path.parent.suffix != ".partial"]
+    return {path.parent.name: path.stat().st_mtime_ns for path in found}
 
 
 @pytest.fixture(scope="module")
@@ -116,4 +113,61 @@ def test_a_killed_run_resumes_to_the_same_model(
     after = stage_files(tmp_path / "run")
     assert set(after) == ALL
     assert {name: after[name] for name in before} == before
+    assert_same_model(tmp_path / "run", undisturbed)
+
+
+# kind of tuning: what it changes in the recipe, and a step between two checkpoints
+KINDS = {
+    "best epoch": ({"start": "random", "keep": "best", "epochs": 3}, 13),
+    "stopped early": ({"start": "random", "keep": "best", "patience": 1, "epochs": 20, "learning_rate": 0.01}, 13),
+    "LoRA": ({"start": "random", "kind": "lora"}, 7),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(
+    request: pytest.FixtureRequest, world: dict[str, str], tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], int, Path]:
+    """The recipe of a kind of tuning, a step between two checkpoints, and the undisturbed run."""
+    changes, step = KINDS[request.param]
+    recipe = recipe_dict(world, tiny_encoder, tune=changes, ood={"enabled": False})
+    run = tmp_path_factory.mktemp("kinds") / "run"
+    assert run_in_process(recipe, run) == 0
+    if "patience" in changes:
+        assert 8 < read_json(run / "metrics.json")["choices"]["tune-random"]["steps"] < 160
+    return recipe, step, run
+
+
+def test_every_kind_of_tuning_resumes(kind: tuple[dict[str, Any], int, Path], tmp_path: Path) -> None:
+    recipe, step, undisturbed = kind
+    kill = Kill("darl.training.trainer:MarkWhole.on_step_end", step)
+    assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
+    assert run_in_process(recipe, tmp_path / "run") == 0
+    assert_same_model(tmp_path / "run", undisturbed)
+
+
+def test_a_run_that_had_stopped_early_stays_stopped(kind: tuple[dict[str, Any], int, Path], tmp_path: Path) -> None:
+    recipe, _, undisturbed = kind
+    if "patience" not in recipe["tune"]:
+        pytest.skip("only where tuning can stop early")
+    kill = Kill("darl.training.trainer:mean_loss")
+    assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
+    assert run_in_process(recipe, tmp_path / "run") == 0
+    assert_same_model(tmp_path / "run", undisturbed)
+
+
+def test_the_command_killed_from_outside_resumes(recipe: dict[str, Any], undisturbed: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    command = [sys.executable, "-m", "darl", "fit", str(tmp_path / "recipe.yaml"), "--run", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run" / "stages").glob("tune-*/checkpoints/checkpoint-*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "(done before)" in done.stderr
+    assert str(tmp_path / "run" / "model") in done.stdout
     assert_same_model(tmp_path / "run", undisturbed)

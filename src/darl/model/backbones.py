@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -30,6 +31,9 @@ from darl.model.head import settle_pooler
 # What transformers calls a table of learnt absolute positions.
 POSITION_NAMES = {"position_embeddings", "wpe", "embed_positions"}
 
+# How long the hub may take to say that it is there.
+HUB_SECONDS = 5
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -49,7 +53,12 @@ class Backbone:
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"revision": self.revision or "main", "trust_remote_code": self.trust_remote_code}
+        """What every ``from_pretrained`` gets. Where the hub cannot be reached only its local cache is asked:
+        huggingface_hub would try again for most of a minute."""
+        options = {"revision": self.revision or "main", "trust_remote_code": self.trust_remote_code}
+        if not self.is_local and not _hub_answers():
+            options["local_files_only"] = True
+        return options
 
     @property
     def is_local(self) -> bool:
@@ -185,6 +194,16 @@ def position_room(network: torch.nn.Module) -> int | None:
     return None
 
 
+def _hub_answers() -> bool:
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception:  # whichever HTTP library huggingface_hub uses, and whatever it raises
+        return False
+    return True
+
+
 def _call(backbone: Backbone, load):
     try:
         return load()
@@ -204,7 +223,7 @@ def _explain(backbone: Backbone, error: Exception) -> BackboneError:
             mend="read that code, then set `trust_remote_code: true`",
         )
     if not backbone.is_local:
-        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        offline = constants.HF_HUB_OFFLINE
         mend = (
             f"check the name and the network (offline mode is {'on' if offline else 'off'}), give a local folder, "
             f"or use an embedded backbone: {embedded}"

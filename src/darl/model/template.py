@@ -89,13 +89,11 @@ def install_template(tokenizer: PreTrainedTokenizerBase, template: PairTemplate,
         ids["prefix"].insert(0, first)
     if not any(ids.values()):
         raise RecipeError("the template adds no token of its own", where="template", mend=EXAMPLE)
-    single = [*_piece("prefix", ids), {"Sequence": {"id": "A", "type_id": 0}}]
-    pair = [
-        *single,
-        *_piece("middle", ids),
-        {"Sequence": {"id": "B", "type_id": 0}},
-        *_piece("suffix", ids),
-    ]
+    head = [*_piece("prefix", ids), {"Sequence": {"id": "A", "type_id": 0}}, *_piece("middle", ids)]
+    tail = _piece("suffix", ids)
+    # transformers takes a pair whose item is empty for a lone text: both get the whole template
+    single = [*head, *tail]
+    pair = [*head, {"Sequence": {"id": "B", "type_id": 0}}, *tail]
     known = {
         f"<darl:{name}>": {
             "id": f"<darl:{name}>",

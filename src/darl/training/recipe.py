@@ -127,12 +127,14 @@ class TuneSettings(Settings):
     )
     kind: Literal["full", "lora"] = "full"
     lora: LoraSettings = LoraSettings()
-    freeze_embeddings: bool = Field(default=False, description="the token embeddings stay as they are")
+    freeze_embeddings: bool = Field(
+        default=True, description="token embeddings stay as they are: those of unseen words then still fit the rest"
+    )
     freeze_layers: int = Field(default=0, ge=0, description="embeddings and this many lower layers stay as they are")
     epochs: float = Field(default=3.0, gt=0)
     batch_size: int = Field(default=32, ge=1)
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients are added before a step")
-    learning_rate: float = Field(default=5e-5, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, description="default: by the backbone's width")
     head_learning_rate: float | None = Field(default=None, gt=0, description="default: the same")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
     weight_decay: float = Field(default=0.01, ge=0)

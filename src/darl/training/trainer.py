@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from darl.errors import RecipeError, StorageError
@@ -205,10 +205,11 @@ def train(
         callbacks=callbacks,
         compute_metrics=(lambda out: {"objective": dev_objective(out)}) if dev_objective else None,
         loss_of=loss_of,
-        head_rate=settings.head_learning_rate or settings.learning_rate,
+        head_rate=settings.head_learning_rate or settings.learning_rate or args.learning_rate,
         is_head=is_head,
     )
     trainer = with_trackers(make_trainer, settings.report_to)
+    trainer.remove_callback(PrinterCallback)  # it prints to standard output, which is for darl's result
     checkpoint = last_whole_checkpoint(folder)
     barrier()  # before the broken ones go
     if is_main():

@@ -19,7 +19,7 @@ from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, is_head_parameter
 from darl.training.processes import is_main
 from darl.training.progress import Advance
-from darl.training.recipe import LoraSettings, Recipe
+from darl.training.recipe import LoraSettings, Recipe, TuneSettings
 from darl.training.trainer import train
 
 
@@ -46,7 +46,7 @@ def tune_model(
     Returns:
         what was logged: steps, training loss, history.
     """
-    settings = recipe.tune
+    settings = with_learning_rate(recipe.tune, model.network)
     set_seed(recipe.seed)
     network: nn.Module = model.network
     if settings.kind == "lora":
@@ -95,6 +95,19 @@ def tune_model(
             parameter.requires_grad_(True)
     model.network.eval()
     return logged
+
+
+def with_learning_rate(settings: TuneSettings, network: PreTrainedModel) -> TuneSettings:
+    """The settings with the learning rate filled in where the recipe leaves it open.
+
+    Full fine-tuning: 2e-4 · (384 / width)², so that wide backbones take small steps (768: 5e-5, 1024: 3e-5),
+    at least 5e-6; LoRA: 2e-4 on any.
+    """
+    if settings.learning_rate is not None:
+        return settings
+    width = network.config.get_text_config().hidden_size
+    rate = 2e-4 if settings.kind == "lora" else min(2e-4, max(5e-6, 2e-4 * (384 / width) ** 2))
+    return settings.model_copy(update={"learning_rate": rate})
 
 
 def training_rows(encoded: EncodedPairs, grades: np.ndarray, weights: np.ndarray | None) -> list[dict[str, Any]]:

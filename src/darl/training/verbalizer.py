@@ -23,7 +23,7 @@ from darl.training.processes import is_main
 from darl.training.progress import Advance
 from darl.training.recipe import Recipe
 from darl.training.trainer import train
-from darl.training.tune import freeze
+from darl.training.tune import freeze, with_learning_rate
 
 IGNORED = -100  # transformers' mark for positions without a label
 
@@ -131,7 +131,7 @@ def tune_verbalizer(
         rows,
         collate,
         lambda outputs, _aside: outputs.loss,
-        recipe.tune.model_copy(update={"keep": "last", "patience": None}),
+        with_learning_rate(recipe.tune, language_model),
         folder / "checkpoints",
         seed=recipe.seed,
         is_head=lambda name: False,

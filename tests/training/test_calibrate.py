@@ -1,0 +1,78 @@
+"""The temperature: a known one is found again, dev never gets worse, and odd logits do no harm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.special import log_softmax, softmax
+
+from darl.errors import DataError, EmptySplitError
+from darl.training.calibrate import HIGHEST, LOWEST, fit_temperature
+
+
+def nll(logits: np.ndarray, grades: np.ndarray, temperature: float) -> float:
+    return float(-log_softmax(logits.astype(np.float64) / temperature, axis=1)[np.arange(len(grades)), grades].mean())
+
+
+def honest(n: int, K: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and grades drawn from their very softmax."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, K)) * 1.5
+    grades = (softmax(logits, axis=1).cumsum(1) < rng.random((n, 1))).sum(1)
+    return logits, grades.clip(0, K - 1)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 2.5, 8.0])
+def test_a_known_temperature_is_found_again(temperature: float) -> None:
+    logits, grades = honest(20_000)
+    assert fit_temperature(logits * temperature, grades) == pytest.approx(temperature, rel=0.03)
+
+
+LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-50, 50, width=32))
+
+
+@given(LOGITS, st.integers(0, 10**6))
+def test_dev_never_gets_worse(logits: np.ndarray, seed: int) -> None:
+    grades = np.random.default_rng(seed).integers(0, 3, len(logits))
+    temperature = fit_temperature(logits, grades)
+    assert nll(logits, grades, temperature) <= nll(logits, grades, 1.0) + 1e-12
+    assert LOWEST <= temperature <= HIGHEST
+
+
+def test_weights_are_repetition() -> None:
+    logits, grades = honest(300)
+    counts = np.random.default_rng(1).integers(1, 4, len(grades))
+    repeated = fit_temperature(np.repeat(logits, counts, axis=0), np.repeat(grades, counts))
+    assert fit_temperature(logits, grades, counts) == pytest.approx(repeated, abs=1e-4)
+
+
+def test_a_pair_of_weight_0_does_not_count() -> None:
+    logits, grades = honest(300)
+    more, wrong = np.vstack([logits, [[900.0, 0, 0, 0]]]), np.append(grades, 3)
+    weights = np.append(np.ones(300), 0.0)
+    assert fit_temperature(more, wrong, weights) == pytest.approx(fit_temperature(logits, grades), abs=1e-4)
+
+
+def test_logits_that_say_nothing_keep_their_size() -> None:
+    assert fit_temperature(np.zeros((5, 3)), np.array([0, 1, 2, 0, 1])) == 1.0
+
+
+def test_a_perfect_model_gets_the_sharpest_temperature_allowed() -> None:
+    assert fit_temperature(np.eye(3), np.arange(3)) == pytest.approx(LOWEST, rel=1e-3)
+
+
+def test_huge_wrong_logits_are_calmed_as_far_as_allowed() -> None:
+    assert fit_temperature(np.eye(3) * 1e30, np.array([1, 2, 0])) == pytest.approx(HIGHEST, rel=1e-3)
+
+
+def test_logits_that_are_not_finite_are_named() -> None:
+    with pytest.raises(DataError, match="not finite"):
+        fit_temperature(np.array([[0.0, np.inf]]), np.array([0]))
+
+
+def test_no_pair_is_named() -> None:
+    with pytest.raises(EmptySplitError):
+        fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int))

@@ -1,0 +1,311 @@
+"""The run folder: whose it is, what is done again, who may write, and what a full or forbidden disk does."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from small_world import small_recipe, write_pairs
+
+from darl.errors import RunError, StorageError
+from darl.storage import read_json
+from darl.training import trainer
+from darl.training.pipeline import fit
+from darl.training.run import Run, Stage
+
+
+@pytest.fixture
+def recipe(world: dict[str, str], tiny_encoder: Path):
+    """``recipe(tune={...})`` is the small recipe with changes."""
+    return lambda **changes: small_recipe(world, tiny_encoder, **changes)
+
+
+def work(text: str, calls: list[str] | None = None):
+    """A stage that writes ``text`` into a file and says so."""
+
+    def write(folder: Path) -> dict[str, Any]:
+        (folder / "out.txt").write_text(text)
+        if calls is not None:
+            calls.append(text)
+        return {"text": text}
+
+    return write
+
+
+def do(run: Run, text: str, inputs: dict[str, Any], calls: list[str] | None = None, after=()) -> Stage:
+    return run.stage("one", inputs, work(text, calls), after=after)
+
+
+# ------------------------------------------------------------------------------------------------ stages
+
+
+def test_a_stage_is_done_once(recipe, tmp_path: Path) -> None:
+    run, calls = Run(tmp_path, recipe()), []
+    first, second = do(run, "a", {"x": 1}, calls), do(run, "b", {"x": 1}, calls)
+    assert calls == ["a"]
+    assert (first.reused, second.reused) == (False, True)
+    assert second.result == {"text": "a"}
+
+
+def test_a_stage_with_other_inputs_is_refused(recipe, tmp_path: Path) -> None:
+    run = Run(tmp_path, recipe())
+    do(run, "a", {"x": 1})
+    with pytest.raises(RunError, match="since stage 'one' was done"):
+        do(run, "b", {"x": 2})
+
+
+def test_a_stage_after_another_upstream_is_refused(recipe, tmp_path: Path) -> None:
+    run = Run(tmp_path, recipe())
+    do(run, "a", {})
+    with pytest.raises(RunError):
+        do(run, "b", {}, after=(Stage("up", tmp_path, "some key", {}, False),))
+
+
+def test_redo_does_a_changed_stage_again(recipe, tmp_path: Path) -> None:
+    run = Run(tmp_path, recipe(), redo=True)
+    do(run, "a", {"x": 1})
+    assert do(run, "b", {"x": 2}).result == {"text": "b"}
+    assert (tmp_path / "stages" / "one" / "out.txt").read_text() == "b"
+
+
+def test_a_stage_that_was_removed_in_part_is_done_again(recipe, tmp_path: Path) -> None:
+    run = Run(tmp_path, recipe())
+    do(run, "a", {})
+    (tmp_path / "stages" / "one" / "stage.json").unlink()
+    assert do(run, "b", {}).result == {"text": "b"}
+
+
+def test_a_failed_stage_leaves_nothing_under_its_name(recipe, tmp_path: Path) -> None:
+    run = Run(tmp_path, recipe())
+    with pytest.raises(ZeroDivisionError):
+        run.stage("one", {}, lambda folder: {"x": 1 / 0})
+    assert not (tmp_path / "stages" / "one").exists()
+
+
+def test_a_stage_begins_with_an_empty_folder(recipe, tmp_path: Path) -> None:
+    partial = tmp_path / "stages" / "one.partial"
+    run = Run(tmp_path, recipe())
+    with pytest.raises(ZeroDivisionError):
+        run.stage("one", {}, lambda folder: {"x": (folder / "left").write_text("x") / 0})  # type: ignore[operator]
+    assert not partial.exists() or do(run, "a", {}).folder.joinpath("left").exists() is False
+
+
+def test_a_collective_stage_finds_what_a_killed_one_left(recipe, tmp_path: Path) -> None:
+    run, found = Run(tmp_path, recipe()), []
+
+    def tune(folder: Path) -> dict[str, Any]:
+        found.append((folder / "checkpoint").exists())
+        (folder / "checkpoint").touch()
+        if len(found) == 1:
+            raise ZeroDivisionError
+        return {}
+
+    for key in (1, 1):
+        try:
+            run.stage("tune", {"x": key}, tune, collective=True)
+        except ZeroDivisionError:
+            continue
+    assert found == [False, True]
+
+
+def test_what_another_recipe_left_is_not_resumed(recipe, tmp_path: Path) -> None:
+    run, found = Run(tmp_path, recipe()), []
+
+    def tune(folder: Path) -> dict[str, Any]:
+        found.append((folder / "checkpoint").exists())
+        (folder / "checkpoint").touch()
+        raise ZeroDivisionError
+
+    for key in (1, 2):
+        with pytest.raises(ZeroDivisionError):
+            run.stage("tune", {"x": key}, tune, collective=True)
+    assert found == [False, False]
+
+
+# --------------------------------------------------------------------------------------- recipe and data
+
+
+def test_another_recipe_in_the_folder_is_named_by_its_keys(recipe, tmp_path: Path) -> None:
+    Run(tmp_path, recipe()).close()
+    with pytest.raises(RunError, match=r"changed: seed, tune\.epochs"):
+        Run(tmp_path, recipe(seed=4, tune={"epochs": 9}))
+
+
+@pytest.mark.parametrize("change", [{"name": "b"}, {"output": "elsewhere"}, {"evaluate": {"bootstrap": 5}}])
+def test_what_changes_no_result_may_change(change: dict[str, Any], recipe, tmp_path: Path) -> None:
+    Run(tmp_path, recipe()).close()
+    Run(tmp_path, recipe(**change)).close()
+
+
+def test_a_refused_recipe_does_not_lock_the_folder(recipe, tmp_path: Path) -> None:
+    Run(tmp_path, recipe()).close()
+    with pytest.raises(RunError):
+        Run(tmp_path, recipe(seed=4))
+    Run(tmp_path, recipe()).close()
+
+
+def test_an_unreadable_recipe_in_the_folder_is_named(recipe, tmp_path: Path) -> None:
+    Run(tmp_path, recipe()).close()
+    (tmp_path / "recipe.yaml").write_text("a: [")
+    with pytest.raises(RunError, match=r"recipe\.yaml cannot be read"):
+        Run(tmp_path, recipe())
+
+
+def stage_times(run: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in (run / "stages").glob("*/stage.json")}
+
+
+def redone(before: dict[str, int], run: Path) -> set[str]:
+    return {name for name, time in stage_times(run).items() if before.get(name) != time}
+
+
+@pytest.mark.parametrize(
+    ("change", "affected"),
+    [
+        ({"decide": {"rule": "argmax"}}, {"finish"}),
+        ({"interpolate": {"alphas": [0.7, 1.0]}}, {"interpolate", "finish"}),
+        ({"objective": "qwk"}, {"interpolate", "finish"}),
+        ({"probe": {"l2": [0.5]}}, {"probe", "tune-probe", "interpolate", "finish"}),
+        ({"tune": {"learning_rate": 0.002}}, {"tune-random", "tune-probe", "interpolate", "finish"}),
+        ({"tune": {"checkpoints": 2}}, set()),
+    ],
+    ids=["rule", "alphas", "objective", "probe", "learning rate", "checkpoints"],
+)
+def test_redo_does_again_only_what_is_affected(
+    change: dict[str, Any], affected: set[str], recipe, tmp_path: Path
+) -> None:
+    fit(recipe(tune={"epochs": 0.5}), run=tmp_path, quiet=True)
+    before = stage_times(tmp_path)
+    change = {**change, "tune": {"epochs": 0.5, **change.get("tune", {})}}
+    with pytest.raises(RunError, match="another recipe"):
+        fit(recipe(**change), run=tmp_path, quiet=True)
+    fit(recipe(**change), run=tmp_path, redo=True, quiet=True)
+    assert redone(before, tmp_path) == affected
+
+
+def test_keeping_the_best_epoch_depends_on_the_objective(recipe, tmp_path: Path) -> None:
+    best = {"tune": {"epochs": 1, "keep": "best", "start": "random"}}
+    fit(recipe(**best), run=tmp_path, quiet=True)
+    before = stage_times(tmp_path)
+    fit(recipe(**best, objective="accuracy"), run=tmp_path, redo=True, quiet=True)
+    assert "tune-random" in redone(before, tmp_path)
+
+
+def test_changed_data_is_refused_and_redo_accepts_it(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    train = write_pairs(tmp_path / "train.jsonl", 8, prefix="yearly", seed=5)
+    recipe = small_recipe({**world, "train": str(train)}, tiny_encoder, tune={"epochs": 0.5, "start": "random"})
+    fit(recipe, run=tmp_path / "run", quiet=True)
+    write_pairs(train, 8, prefix="yearly", seed=6)
+    with pytest.raises(RunError, match="the data or a setting changed"):
+        fit(recipe, run=tmp_path / "run", quiet=True)
+    fit(recipe, run=tmp_path / "run", redo=True, quiet=True)
+
+
+# ---------------------------------------------------------------------------------------------- the disk
+
+
+def test_two_processes_cannot_write_one_run(recipe, tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        ["flock", "--exclusive", str(tmp_path / ".lock"), "-c", "echo held; sleep 60"], stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another process is writing"):
+            fit(recipe(), run=tmp_path, quiet=True)
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_folder_below_a_file_is_a_storage_error(recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="a part of the path is a file"):
+        fit(recipe(), run=tmp_path / "file" / "run", quiet=True)
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(recipe) -> None:
+    with pytest.raises(StorageError, match="/proc"):
+        fit(recipe(), run="/proc/darl-run", quiet=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """A file that leaves ``left`` bytes free."""
+    import os
+
+    free = os.statvfs(disk)
+    path = disk / "filler"
+    with path.open("wb") as file:
+        file.write(b"\0" * (free.f_bavail * free.f_frsize - left))
+    return path
+
+
+@pytest.mark.parametrize("left", [100_000, 500_000, 900_000, 1_300_000], ids=lambda left: f"{left // 1000} kB left")
+def test_a_full_disk_is_named_and_the_run_resumes_when_there_is_room(left: int, recipe, small_disk: Path) -> None:
+    filler = fill(small_disk, left)
+    small = recipe(tune={"start": "random"}, ood={"enabled": False})
+    with pytest.raises(StorageError):
+        fit(small, run=small_disk / "run", quiet=True)
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=40m", str(small_disk)], check=True)
+    assert fit(small, run=small_disk / "run", quiet=True).model_path.is_dir()
+
+
+def test_the_last_whole_checkpoint_survives_a_full_disk(
+    recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = recipe(tune={"start": "random"}, ood={"enabled": False})
+    undisturbed = fit(small, run=tmp_path / "undisturbed", quiet=True)
+    real, calls = trainer.DarlTrainer._save_optimizer_and_scheduler, []
+
+    def full(self, folder: str) -> None:
+        calls.append(folder)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.DarlTrainer, "_save_optimizer_and_scheduler", full)
+        with pytest.raises(StorageError, match="a checkpoint could not be written"):
+            fit(small, run=tmp_path / "run", quiet=True)
+    left = tmp_path / "run" / "stages" / "tune-random.partial" / "checkpoints"
+    assert sorted(path.name for path in left.iterdir()) == ["checkpoint-4", "checkpoint-8"]
+    resumed = fit(small, run=tmp_path / "run", quiet=True)
+    one, two = (load_file(result.model_path / "model.safetensors") for result in (undisturbed, resumed))
+    assert all((one[name] == two[name]).all() for name in one)
+    choices = (read_json(result.folder / "metrics.json")["choices"] for result in (undisturbed, resumed))
+    assert next(choices) == next(choices)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_disk"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), True),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("os error"), False),
+    ],
+    ids=["the system", "torch's zip writer", "torch's old writer", "a defect", "another"],
+)
+def test_what_counts_as_a_failed_write(error: Exception, is_disk: bool) -> None:
+    from darl.training.checkpoints import is_disk_error
+
+    assert is_disk_error(error) is is_disk

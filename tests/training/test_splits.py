@@ -1,0 +1,149 @@
+"""The splits of a run: cut by query, held apart, complete."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_world import GRADES, small_recipe, write_pairs
+
+from darl.errors import DataError, EmptySplitError, LeakError, MissingGradeError
+from darl.training.recipe import Recipe
+from darl.training.splits import load_splits
+
+
+def splits_of(data: dict[str, Any]):
+    return load_splits(Recipe.model_validate({"grades": GRADES, "data": data}))
+
+
+def write_rows(path: Path, rows: list[tuple[str, str, Any]], **columns: list[Any]) -> str:
+    with path.open("w", encoding="utf-8") as file:
+        for index, (query, item, grade) in enumerate(rows):
+            more = {name: values[index] for name, values in columns.items()}
+            file.write(json.dumps({"query": query, "item": item, "grade": grade, **more}) + "\n")
+    return str(path)
+
+
+def queries(table) -> set[str]:
+    return set(table.query_names())
+
+
+def test_the_files_of_a_recipe_are_its_splits(world: dict[str, str], tiny_encoder: Path) -> None:
+    splits = load_splits(small_recipe(world, tiny_encoder))
+    assert splits.sizes() == {"train": 96, "dev_id": 36, "dev_ood": 36, "test id": 36, "test far": 36}
+
+
+def test_an_automatic_cut_shares_no_query(world: dict[str, str]) -> None:
+    splits = splits_of({"train": world["train"]})
+    parts = [splits.train, splits.dev_id, splits.tests["id"]]
+    assert sum(map(len, parts)) == 96
+    for i, one in enumerate(parts):
+        for other in parts[i + 1 :]:
+            assert not queries(one) & queries(other)
+
+
+def test_an_automatic_cut_leaves_no_test_where_tests_are_given(world: dict[str, str]) -> None:
+    splits = splits_of({"train": world["train"], "tests": {"far": world["test_far"]}})
+    assert list(splits.tests) == ["far"]
+    assert len(splits.train) + len(splits.dev_id) == 96
+
+
+def test_an_automatic_cut_depends_on_the_sample_seed_alone(world: dict[str, str]) -> None:
+    one, two = (splits_of({"train": world["train"], "sample_seed": 3}) for _ in range(2))
+    other = splits_of({"train": world["train"], "sample_seed": 4})
+    assert one.fingerprints() == two.fingerprints()
+    assert one.fingerprints() != other.fingerprints()
+
+
+@pytest.mark.parametrize("split", ["dev_id", "dev_ood", "tests"])
+def test_a_query_of_train_in_an_evaluation_split_is_a_leak(split: str, world: dict[str, str], tmp_path: Path) -> None:
+    rows = [("TRAVEL  insurance 3", f"item {grade}", grade) for grade in range(3)]
+    leaking = write_rows(tmp_path / "leak.jsonl", rows)
+    data: dict[str, Any] = {"train": world["train"], "dev_id": world["dev_id"]}
+    data |= {"tests": {"near": leaking}} if split == "tests" else {split: leaking}
+    with pytest.raises(LeakError, match="travel insurance 3"):
+        splits_of(data)
+
+
+@pytest.mark.parametrize("split", ["train", "dev_id"])
+def test_a_split_that_lacks_a_grade_is_named(split: str, world: dict[str, str], tmp_path: Path) -> None:
+    lacking = write_rows(tmp_path / "two.jsonl", [("hose", "a", 0), ("hose", "b", 2)])
+    with pytest.raises(MissingGradeError, match=f"{split}: no pair has the grade weak"):
+        splits_of({"train": world["train"], "dev_id": world["dev_id"], split: lacking})
+
+
+def test_a_shifted_dev_set_may_lack_a_grade(world: dict[str, str], tmp_path: Path) -> None:
+    lacking = write_rows(tmp_path / "two.jsonl", [("hose", "a", 0), ("hose", "b", 2)])
+    splits = splits_of({"train": world["train"], "dev_id": world["dev_id"], "dev_ood": lacking})
+    assert splits.sizes()["dev_ood"] == 2
+
+
+@pytest.mark.parametrize("split", ["train", "dev_id", "dev_ood"])
+def test_an_empty_split_is_named(split: str, world: dict[str, str]) -> None:
+    nothing = {"path": world["test_far"], "where": {"grade": 7}}
+    with pytest.raises(EmptySplitError, match="test_far"):
+        splits_of({"train": world["train"], "dev_id": world["dev_id"], split: nothing})
+
+
+def test_an_empty_test_set_is_named(world: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(EmptySplitError, match=r"empty\.jsonl"):
+        splits_of({"train": world["train"], "dev_id": world["dev_id"], "tests": {"e": str(tmp_path / "empty.jsonl")}})
+
+
+def test_too_few_queries_to_cut_are_named(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "one.jsonl", [("hose", "a", 0), ("hose", "b", 1), ("hose", "c", 2)])
+    with pytest.raises(EmptySplitError, match="would hold no pair"):
+        splits_of({"train": path})
+
+
+def test_a_label_off_the_scale_is_named_with_its_place(world: dict[str, str], tmp_path: Path) -> None:
+    wrong = write_rows(tmp_path / "wrong.jsonl", [("hose", "a", 0), ("hose", "b", 9)])
+    with pytest.raises(DataError, match=r"wrong\.jsonl") as caught:
+        splits_of({"train": wrong, "dev_id": world["dev_id"]})
+    assert "9" in str(caught.value)
+    assert "2" in str(caught.value)
+
+
+def test_a_grade_word_off_the_scale_is_named(world: dict[str, str], tmp_path: Path) -> None:
+    wrong = write_rows(tmp_path / "wrong.jsonl", [("hose", "a", "weak"), ("hose", "b", "superb")])
+    with pytest.raises(DataError, match="superb"):
+        splits_of({"train": wrong, "dev_id": world["dev_id"]})
+
+
+# ----------------------------------------------------------------------------------------------- weights
+
+
+def test_a_source_weighs_its_pairs_and_the_others_weigh_1(world: dict[str, str], tmp_path: Path) -> None:
+    more = str(write_pairs(tmp_path / "more.jsonl", 4, prefix="yearly", seed=9))
+    splits = splits_of({"train": [world["train"], {"path": more, "weight": 3}], "dev_id": world["dev_id"]})
+    assert splits.train.weights is not None
+    assert splits.train.weights.tolist() == [1.0] * 96 + [3.0] * 12
+
+
+def test_a_sources_weight_multiplies_the_files_own(world: dict[str, str], tmp_path: Path) -> None:
+    rows = [("hose", "a", 0), ("hose", "b", 1), ("hose", "c", 2)]
+    own = write_rows(tmp_path / "own.jsonl", rows, weight=[1.0, 0.5, 4.0])
+    splits = splits_of({"train": {"path": own, "weight": 2}, "dev_id": world["dev_id"]})
+    assert splits.train.weights is not None
+    assert splits.train.weights.tolist() == [2.0, 1.0, 8.0]
+
+
+def test_without_weights_there_is_no_weight_column(world: dict[str, str]) -> None:
+    assert splits_of({"train": world["train"], "dev_id": world["dev_id"]}).train.weights is None
+
+
+def test_weights_change_the_fingerprint(world: dict[str, str]) -> None:
+    plain = splits_of({"train": world["train"], "dev_id": world["dev_id"]})
+    heavy = splits_of({"train": {"path": world["train"], "weight": 2}, "dev_id": world["dev_id"]})
+    assert plain.fingerprints()["train"] != heavy.fingerprints()["train"]
+
+
+def test_a_sample_is_drawn_by_the_sample_seed(world: dict[str, str]) -> None:
+    data = {"train": {"path": world["train"], "sample": 60}, "dev_id": world["dev_id"]}
+    one, two, other = (splits_of({**data, "sample_seed": seed}) for seed in (0, 0, 1))
+    assert len(one.train) == 60
+    assert one.fingerprints() == two.fingerprints()
+    assert one.fingerprints() != other.fingerprints()
