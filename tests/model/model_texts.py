@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 HARD = [
@@ -27,3 +28,7 @@ ANY_TEXT = st.one_of(
     st.lists(st.sampled_from([*HARD, "red", " shoes", "保险", "\n"]), max_size=12).map("".join),
 )
 ANY_PAIRS = st.lists(st.tuples(ANY_TEXT, ANY_TEXT), min_size=1, max_size=6)
+
+# A busy machine is no defect: no limit on the time of one example.
+STEADY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+STEADY_FEW = settings(STEADY, max_examples=40)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from model_texts import ANY_PAIRS, HARD
+from model_texts import ANY_PAIRS, HARD, STEADY_FEW
 from small_models import ITEMS, QUERIES, make_reference
 
 from darl.decisions import DecisionRule
@@ -21,7 +21,7 @@ def probabilities(model, pairs: list[tuple[str, str]], **options) -> np.ndarray:
 
 
 @KINDS
-@settings(max_examples=40, deadline=None)
+@STEADY_FEW
 @given(pairs=ANY_PAIRS)
 def test_every_pair_gets_one_finite_row(shared_models, kind: str, pairs) -> None:
     p = probabilities(shared_models[kind], pairs)
@@ -30,7 +30,7 @@ def test_every_pair_gets_one_finite_row(shared_models, kind: str, pairs) -> None
 
 
 @KINDS
-@settings(max_examples=40, deadline=None)
+@STEADY_FEW
 @given(pairs=ANY_PAIRS, data=st.data())
 def test_rows_follow_the_order_of_the_pairs(shared_models, kind: str, pairs, data) -> None:
     order = data.draw(st.permutations(range(len(pairs))))
@@ -39,7 +39,7 @@ def test_rows_follow_the_order_of_the_pairs(shared_models, kind: str, pairs, dat
 
 
 @KINDS
-@settings(max_examples=40, deadline=None)
+@STEADY_FEW
 @given(pairs=ANY_PAIRS, budget=st.sampled_from([1, 50, 4096]))
 def test_a_pair_scores_the_same_alone_and_in_a_crowd(shared_models, kind: str, pairs, budget: int) -> None:
     crowd = probabilities(shared_models[kind], pairs, tokens_per_batch=budget)
@@ -48,7 +48,7 @@ def test_a_pair_scores_the_same_alone_and_in_a_crowd(shared_models, kind: str, p
 
 
 @KINDS
-@settings(max_examples=40, deadline=None)
+@STEADY_FEW
 @given(pairs=ANY_PAIRS)
 def test_probabilities_sum_to_one(shared_models, kind: str, pairs) -> None:
     np.testing.assert_allclose(probabilities(shared_models[kind], pairs).sum(1), 1, atol=1e-12)

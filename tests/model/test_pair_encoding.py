@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_texts import ANY_TEXT, HARD
+from model_texts import ANY_TEXT, HARD, STEADY
 from small_models import make_model
 
 from darl.errors import ModelError
@@ -32,12 +32,14 @@ def test_a_pair_that_fits_is_left_whole(shared_model) -> None:
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
+@STEADY
 @given(query=ANY_TEXT, item=ANY_TEXT.map(lambda text: text * 20))
 def test_no_pair_is_longer_than_the_limit(shared_models, kind: str, query: str, item: str) -> None:
     assert shared_models[kind].encode(queries=[query], items=[item]).lengths[0] <= 64
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
+@STEADY
 @given(query=ANY_TEXT, item=ANY_TEXT.map(lambda text: text * 20))
 def test_the_query_stays_whole_while_it_leaves_the_item_a_quarter(shared_models, kind, query: str, item: str) -> None:
     model = shared_models[kind]
@@ -150,18 +152,21 @@ def rows_of_lengths(lengths: list[int]) -> EncodedPairs:
     return EncodedPairs({"input_ids": ids, "attention_mask": [[1] * length for length in lengths]})
 
 
+@STEADY
 @given(lengths=LENGTHS, budget=st.integers(0, 200))
 def test_batches_hold_every_row_once(shared_models, lengths: list[int], budget: int) -> None:
     batches = list(shared_models["decoder"].encoder.batches(rows_of_lengths(lengths), budget))
     assert sorted(np.concatenate([rows for rows, _ in batches]).tolist()) == list(range(len(lengths)))
 
 
+@STEADY
 @given(lengths=LENGTHS, budget=st.integers(0, 200))
 def test_batches_keep_to_the_token_budget(shared_models, lengths: list[int], budget: int) -> None:
     for rows, batch in shared_models["decoder"].encoder.batches(rows_of_lengths(lengths), budget):
         assert len(rows) == 1 or batch["input_ids"].numel() <= budget
 
 
+@STEADY
 @given(lengths=LENGTHS, budget=st.integers(0, 200))
 def test_batches_pad_on_the_right_and_mask_it(shared_models, lengths: list[int], budget: int) -> None:
     for rows, batch in shared_models["decoder"].encoder.batches(rows_of_lengths(lengths), budget):

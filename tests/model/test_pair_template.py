@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from model_texts import ANY_TEXT
+from model_texts import ANY_TEXT, STEADY
 from transformers import AutoTokenizer
 
 from darl.errors import RecipeError
@@ -67,6 +67,7 @@ def test_a_bad_template_is_refused_with_an_example(text: str) -> None:
     assert "{query}" in (caught.value.mend or "")
 
 
+@STEADY
 @given(query=ANY_TEXT, item=ANY_TEXT)
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_a_pair_is_its_five_segments(templated, kind: str, query: str, item: str) -> None:

@@ -204,7 +204,7 @@ class _Maker:
     def _weak(self, ask: Ask, domain: Domain) -> Offer:
         """The right product that lacks the need or rules it out, or its neighbour that may well meet it."""
         neighbour = self.rng.choice([p.key for p in domain.products if p.key != ask.product])
-        kind = self.rng.choices(("rules out", "lacks", "neighbour meets", "neighbour"), (25, 20, 30, 25))[0]
+        kind = self.rng.choices(("rules out", "lacks", "neighbour meets", "neighbour"), (30, 15, 20, 35))[0]
         if kind == "neighbour meets":
             return self._offer(domain, neighbour, meets={ask.need})
         if kind == "neighbour":
@@ -215,11 +215,11 @@ class _Maker:
 
     def _irrelevant(self, ask: Ask, domain: Domain, domains: tuple[Domain, ...]) -> tuple[Offer, str]:
         """A look-alike that is no insurance, or a policy of another line, by preference one akin or with the need."""
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.4:
             return Offer(domain.name, ""), self.rng.choice(domain.lookalikes)
         others = [other for other in domains if other is not domain]
         near = [other for other in others if other.name == AKIN[domain.name] or _has_need(other, ask.need)]
-        other = self.rng.choice(near if self.rng.random() < 0.7 else others)
+        other = self.rng.choice(near if self.rng.random() < 0.5 else others)
         meets = {ask.need} if _has_need(other, ask.need) else set()
         offer = self._offer(other, self.rng.choice(other.products).key, meets=meets)
         return offer, self._text(other, offer)

@@ -49,11 +49,11 @@ def save_model(model: RelevanceModel, folder: Path) -> Path:
     _check_replaceable(final, folder)
     new, old = _beside(final)
     with storage_errors(folder), _disk_errors():
-        if not final.exists():  # a save that was killed in mid-swap left only the old one
+        _remove(new)  # of a save that was killed
+        if not final.exists():  # killed in mid-swap it left the old model, which stays until this one is whole
             with atomic_folder(final) as partial:
                 _write(model, partial)
         else:
-            _remove(new)
             _remove(old)
             with atomic_folder(new) as partial:
                 _write(model, partial)

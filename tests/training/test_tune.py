@@ -1,0 +1,351 @@
+"""Fine-tuning: what is trained, what stays, what reaches the loss, and LoRA's arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from peft.utils import ModulesToSaveWrapper
+from small_world import small_recipe
+
+from darl.errors import RecipeError
+from darl.losses import CrossEntropy
+from darl.model import RelevanceModel
+from darl.model.head import head_name
+from darl.training import tune
+from darl.training.interpolate import interpolate
+from darl.training.learn import class_weights, fresh_model, make_recipe_loss
+from darl.training.pipeline import fit
+from darl.training.recipe import Recipe
+from darl.training.splits import Splits, load_splits
+from darl.training.tune import tune_model
+
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture(params=["encoder", "decoder"])
+def tiny(request: pytest.FixtureRequest) -> Path:
+    """The folder of a tiny encoder, then of a tiny decoder."""
+    return request.getfixturevalue(f"tiny_{request.param}")
+
+
+@pytest.fixture
+def small(world: dict[str, str]) -> Callable[..., tuple[Recipe, Splits]]:
+    """``small(backbone, epochs=1, …)`` is a recipe with these settings of ``tune``, and its splits."""
+
+    def make(backbone: Path, **settings: Any) -> tuple[Recipe, Splits]:
+        recipe = small_recipe(world, backbone, tune={"epochs": 1, "freeze_embeddings": False, **settings})
+        return recipe, load_splits(recipe)
+
+    return make
+
+
+def tuned(recipe: Recipe, splits: Splits, folder: Path, **options: Any) -> tuple[RelevanceModel, dict[str, Any]]:
+    model, train = fresh_model(recipe), splits.train
+    loss = options.pop("loss", None) or make_recipe_loss(recipe, train)
+    logged = tune_model(model, model.encode(train), train.grades, loss, recipe, folder, **options)
+    return model, logged
+
+
+def state(model: RelevanceModel) -> State:
+    return {name: tensor.detach().clone() for name, tensor in model.network.state_dict().items()}
+
+
+def dev_logits(model: RelevanceModel, splits: Splits) -> np.ndarray:
+    return model.logits(model.encode(splits.dev_id))
+
+
+def changed(before: State, after: State) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+# ----------------------------------------------------------------------------------------- what is trained
+
+
+def test_full_tuning_changes_embeddings_layers_and_head(tiny: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny)
+    model, _ = tuned(recipe, splits, tmp_path)
+    moved = changed(state(fresh_model(recipe)), state(model))
+    assert {name for name in moved if "embed" in name}
+    assert {name for name in moved if "layer" in name}
+    assert f"{head_name(model.network)}.weight" in moved
+
+
+def test_frozen_embeddings_stay_bit_for_bit(tiny: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny, freeze_embeddings=True)
+    model, _ = tuned(recipe, splits, tmp_path)
+    moved = changed(state(fresh_model(recipe)), state(model))
+    assert moved
+    assert not {name for name in moved if "embed" in name}
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_frozen_layers_stay_bit_for_bit(kind: str, tiny: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny, freeze_layers=1, kind=kind)
+    model, _ = tuned(recipe, splits, tmp_path)
+    moved = changed(state(fresh_model(recipe)), state(model))
+    assert not {name for name in moved if "embed" in name or "layer.0." in name or "layers.0." in name}
+    assert {name for name in moved if "layer.1." in name or "layers.1." in name}
+
+
+def test_nothing_stays_frozen_after_tuning(tiny: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny, freeze_layers=1)
+    model, _ = tuned(recipe, splits, tmp_path)
+    assert all(parameter.requires_grad for parameter in model.network.parameters())
+
+
+def test_more_frozen_layers_than_there_are_is_named(tiny: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny, freeze_layers=3)
+    with pytest.raises(RecipeError, match="the backbone has 2"):
+        tuned(recipe, splits, tmp_path)
+
+
+def test_the_head_has_a_learning_rate_of_its_own(tiny: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny, learning_rate=1e-12, head_learning_rate=0.01, weight_decay=0.0)
+    model, _ = tuned(recipe, splits, tmp_path)
+    before, after = state(fresh_model(recipe)), state(model)
+    head = f"{head_name(model.network)}.weight"
+    assert (after[head] - before[head]).abs().max() > 1e-3
+    body = [name for name in before if name.startswith(model.network.base_model_prefix) and "pooler" not in name]
+    assert max(float((after[name] - before[name]).abs().max()) for name in body) < 1e-8
+
+
+# --------------------------------------------------------------------------------------------- the loss
+
+
+class Spy(CrossEntropy):
+    """Cross-entropy that remembers what it was given."""
+
+    def __init__(self, K: int) -> None:
+        super().__init__(K)
+        self.seen: list[tuple[torch.Tensor, Any, Any]] = []
+
+    def forward(self, logits, grades, weights=None, class_weights=None):
+        self.seen.append((grades.clone(), weights, class_weights))
+        return super().forward(logits, grades, weights, class_weights)
+
+
+def test_every_pairs_weight_reaches_the_loss_with_its_grade(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_encoder)
+    spy, weights = Spy(3), 1.0 + splits.train.grades * 0.5
+    tuned(recipe, splits, tmp_path, loss=spy, weights=weights)
+    assert sum(len(grades) for grades, _, _ in spy.seen) == len(splits.train)
+    for grades, given, _ in spy.seen:
+        torch.testing.assert_close(given, 1.0 + grades * 0.5)
+
+
+def test_class_weights_reach_the_loss(tiny_encoder: Path, world: dict[str, str], tmp_path: Path) -> None:
+    loss = {"name": "cross_entropy", "class_weights": "balanced"}
+    recipe = small_recipe(world, tiny_encoder, loss=loss, tune={"epochs": 1})
+    splits, spy = load_splits(recipe), Spy(3)
+    chosen = class_weights(recipe, splits.train)
+    tuned(recipe, splits, tmp_path, loss=spy, class_weights=chosen)
+    assert chosen is not None
+    counts = np.bincount(splits.train.grades, minlength=3)
+    np.testing.assert_allclose(chosen.numpy() * counts, len(splits.train) / 3, rtol=1e-6)
+    assert all(torch.equal(given, chosen) for _, _, given in spy.seen)
+
+
+def test_class_weights_of_another_number_are_named(tiny_encoder: Path, world: dict[str, str]) -> None:
+    recipe = small_recipe(world, tiny_encoder, loss={"name": "cross_entropy", "class_weights": [1.0, 2.0]})
+    with pytest.raises(RecipeError, match="2 weights for 3 grades"):
+        class_weights(recipe, load_splits(recipe).train)
+
+
+def test_accumulated_batches_are_one_large_batch(tiny_decoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_decoder, batch_size=8, learning_rate=1e-3)
+    halves, _ = small(tiny_decoder, batch_size=4, accumulate=2, learning_rate=1e-3)
+    (one, logged), (two, also) = (
+        tuned(recipe, splits, tmp_path / "one"),
+        tuned(halves, splits, tmp_path / "two"),
+    )
+    assert logged["steps"] == also["steps"] == 12
+    np.testing.assert_allclose(dev_logits(one, splits), dev_logits(two, splits), atol=2e-3)
+    assert logged["train_loss"] == pytest.approx(also["train_loss"], abs=1e-3)
+
+
+# ----------------------------------------------------------------------------------- keeping and stopping
+
+
+def test_the_best_epoch_is_kept(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_encoder, keep="best", epochs=4, learning_rate=0.01)
+    dev = (fresh_model(recipe).encode(splits.dev_id), splits.dev_id.grades)
+    model, logged = tuned(recipe, splits, tmp_path, dev=dev)
+    values = [entry["eval_objective"] for entry in logged["history"] if "eval_objective" in entry]
+    own = tune.objective_value(recipe.objective, splits.dev_id.grades, dev_logits(model, splits).argmax(1), 3)
+    assert len(values) == 4
+    assert own == pytest.approx(max(values))
+
+
+def test_patience_stops_early(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_encoder, keep="best", patience=2, epochs=40, learning_rate=1e-9)
+    dev = (fresh_model(recipe).encode(splits.dev_id), splits.dev_id.grades)
+    _, logged = tuned(recipe, splits, tmp_path, dev=dev)
+    assert logged["steps"] == 3 * 8  # the first epoch is the best, two more bring nothing
+
+
+def test_a_broken_off_tuning_goes_on_from_its_last_checkpoint(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_encoder, epochs=2, checkpoints=4)
+    steps: list[int] = []
+
+    def advance(done: int, *, stop_after: int | None = None) -> None:
+        steps.append(done)
+        if stop_after and sum(steps) >= stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned(recipe, splits, tmp_path / "run", advance=lambda done: advance(done, stop_after=7))
+    steps.clear()
+    model, logged = tuned(recipe, splits, tmp_path / "run", advance=advance)
+    assert steps == [4] + [1] * 12
+    undisturbed, also = tuned(recipe, splits, tmp_path / "undisturbed")
+    assert logged == also
+    assert not changed(state(undisturbed), state(model))
+
+
+# ------------------------------------------------------------------------------------------------- LoRA
+
+
+@pytest.fixture
+def lora(tiny: Path, small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A model tuned by LoRA, and what PEFT's own model said and held just before merging."""
+    recipe, splits = small(tiny, kind="lora", learning_rate=0.01)
+    found: dict[str, Any] = {"recipe": recipe, "splits": splits, "folder": tmp_path}
+    real = tune.with_lora
+
+    def watched(network, settings):
+        peft = real(network, settings)
+        merge = peft.merge_and_unload
+
+        def merge_and_unload():
+            peft.eval()
+            with torch.no_grad():
+                batch = found["model"].encoder.pad([found["encoded"].row(i) for i in range(len(found["encoded"]))])
+                found["before"] = peft(**batch).logits.numpy()
+            found["peft"] = {name: tensor.clone() for name, tensor in peft.state_dict().items()}
+            return merge()
+
+        peft.merge_and_unload = merge_and_unload
+        return peft
+
+    monkeypatch.setattr(tune, "with_lora", watched)
+    model, train = fresh_model(recipe), splits.train
+    found |= {"model": model, "encoded": model.encode(splits.dev_id), "start": fresh_model(recipe)}
+    tune_model(model, model.encode(train), train.grades, make_recipe_loss(recipe, train), recipe, tmp_path)
+    return found
+
+
+def test_lora_moved_the_model(lora: dict[str, Any]) -> None:
+    assert np.abs(lora["model"].logits(lora["encoded"]) - lora["start"].logits(lora["encoded"])).max() > 1e-2
+
+
+def test_the_merged_model_is_pefts_model(lora: dict[str, Any]) -> None:
+    np.testing.assert_allclose(lora["model"].logits(lora["encoded"]), lora["before"], atol=1e-5)
+
+
+def test_the_merged_model_has_the_plain_models_names(lora: dict[str, Any]) -> None:
+    assert state(lora["model"]).keys() == state(lora["start"]).keys()
+
+
+def test_lora_trains_the_adapter_and_what_is_above_the_body_alone(lora: dict[str, Any]) -> None:
+    start, held = state(lora["start"]), lora["peft"]
+    kept = {
+        name.removeprefix("base_model.model.").replace(".base_layer", "").replace(".original_module", ""): tensor
+        for name, tensor in held.items()
+        if "lora_" not in name and "modules_to_save" not in name
+    }
+    assert kept.keys() == start.keys()
+    assert not changed(start, kept)
+    assert all(held[name].abs().max() > 0 for name in held if "lora_B" in name)
+
+
+def adapted(lora: dict[str, Any]) -> PeftModel:
+    """The start with the saved adapter on it."""
+    return PeftModel.from_pretrained(fresh_model(lora["recipe"]).network, lora["folder"] / "adapter").eval()
+
+
+def peft_logits(lora: dict[str, Any], network: PeftModel) -> np.ndarray:
+    encoded = lora["encoded"]
+    with torch.no_grad():
+        return network(**lora["model"].encoder.pad([encoded.row(i) for i in range(len(encoded))])).logits.numpy()
+
+
+def test_the_saved_adapter_on_the_start_is_the_tuned_model(lora: dict[str, Any]) -> None:
+    np.testing.assert_allclose(peft_logits(lora, adapted(lora)), lora["model"].logits(lora["encoded"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.8])
+def test_interpolating_is_scaling_the_adapter_and_mixing_the_head(alpha: float, lora: dict[str, Any]) -> None:
+    mixed = fresh_model(lora["recipe"])
+    mixed.network.load_state_dict(interpolate(state(lora["start"]), state(lora["model"]), alpha))
+    network = adapted(lora)
+    for module in network.modules():
+        if hasattr(module, "lora_A"):
+            module.scaling["default"] *= alpha
+        if isinstance(module, ModulesToSaveWrapper):
+            tuned_parts, start_parts = module.modules_to_save["default"], module.original_module
+            for one, two in zip(tuned_parts.parameters(), start_parts.parameters(), strict=True):
+                one.data = torch.lerp(two.data, one.data, alpha)
+    np.testing.assert_allclose(mixed.logits(lora["encoded"]), peft_logits(lora, network), atol=1e-5)
+
+
+def test_lora_reaches_every_linear_layer_of_the_body(lora: dict[str, Any]) -> None:
+    body = getattr(lora["start"].network, lora["start"].network.base_model_prefix)
+    linear = [name for name, m in body.named_modules() if isinstance(m, torch.nn.Linear) and "pooler" not in name]
+    assert len({name.split(".lora_A")[0] for name in lora["peft"] if "lora_A" in name}) == len(linear)
+
+
+def test_lora_knows_a_head_of_two_layers(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=130, type_vocab_size=2, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    tokenizer.save_pretrained(tmp_path / "roberta")
+    recipe = small_recipe(world, tmp_path / "roberta", tune={"epochs": 1, "kind": "lora"})
+    model, _ = tuned(recipe, load_splits(recipe), tmp_path)
+    moved = changed(state(fresh_model(recipe)), state(model))
+    assert {"classifier.dense.weight", "classifier.out_proj.weight"} <= moved
+    assert state(model).keys() == state(fresh_model(recipe)).keys()
+
+
+# --------------------------------------------------------------------------------------- what Trainer takes
+
+
+def test_a_setting_that_trainer_does_not_know_is_named(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_encoder, trainer={"no_such_thing": 1})
+    with pytest.raises(RecipeError, match="no_such_thing"):
+        tuned(recipe, splits, tmp_path)
+
+
+def test_an_unknown_tracker_is_named(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    recipe, splits = small(tiny_encoder, report_to=["tensorbord"])
+    with pytest.raises(RecipeError, match="tensorbord"):
+        tuned(recipe, splits, tmp_path)
+
+
+def test_tensorboards_events_outlive_the_checkpoints(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra darl[tracking] is not installed")
+    settings = {"start": "random", "epochs": 0.5, "report_to": ["tensorboard"]}
+    recipe = small_recipe(world, tiny_encoder, tune=settings, ood={"enabled": False})
+    fit(recipe, run=tmp_path, quiet=True)
+    events = list((tmp_path / "stages" / "tune-random").rglob("events.out.tfevents*"))
+    assert events
+    assert events[0].stat().st_size > 0
+    assert not (tmp_path / "stages" / "tune-random" / "checkpoints").exists()
+
+
+def test_training_prints_nothing_to_standard_output(
+    tiny_encoder: Path, small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, splits = small(tiny_encoder)
+    tuned(recipe, splits, tmp_path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,158 @@
+"""The verbalizer: a language model that answers with a grade word is a sequence classifier with K rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_world import GRADES, small_recipe
+from transformers import AutoModelForCausalLM
+
+from darl.errors import BackboneError, RecipeError
+from darl.model import RelevanceModel
+from darl.model.relevance_model import softmax
+from darl.training import verbalizer
+from darl.training.learn import fresh_model
+from darl.training.pipeline import fit
+from darl.training.recipe import Recipe
+from darl.training.splits import load_splits
+from darl.training.verbalizer import IGNORED, answer_tokens, tune_verbalizer, zero_shot
+
+
+@pytest.fixture
+def recipe(world: dict[str, str], tiny_decoder: Path) -> Recipe:
+    return small_recipe(world, tiny_decoder, method="verbalizer", tune={"epochs": 1, "freeze_embeddings": False})
+
+
+def answers_of(language_model, model: RelevanceModel, pairs) -> np.ndarray:
+    """Next-token probabilities of the grade words' first tokens after the prompt, renormalised over the grades."""
+    encoded, first = model.encode(pairs), [ids[0] for ids in answer_tokens(model.tokenizer, GRADES)]
+    rows = []
+    with torch.no_grad():
+        for i in range(len(encoded)):
+            logits = language_model.eval()(torch.tensor([encoded.fields["input_ids"][i]])).logits[0, -1]
+            rows.append(logits[first].numpy())
+    return softmax(np.stack(rows))
+
+
+def test_zero_shot_scores_are_the_language_models_answers(recipe: Recipe, tiny_decoder: Path) -> None:
+    dev = load_splits(recipe).dev_id
+    model = zero_shot(fresh_model(recipe), GRADES)
+    language_model = AutoModelForCausalLM.from_pretrained(tiny_decoder)
+    np.testing.assert_allclose(model.score(dev).probabilities, answers_of(language_model, model, dev), atol=1e-5)
+
+
+def tuned_with_its_language_model(
+    recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[RelevanceModel, Any, list[dict[str, Any]]]:
+    """The converted model, the language model it came from, and the rows that it was trained on."""
+    kept: dict[str, Any] = {}
+    real_load, real_train = verbalizer.load_causal_lm, verbalizer.train
+
+    def load(backbone):
+        kept["model"] = real_load(backbone)
+        return kept["model"]
+
+    def train(network, rows, collate, *args, **options):
+        kept["rows"], kept["batch"] = [dict(row) for row in rows], collate([dict(row) for row in rows[:3]])
+        return real_train(network, rows, collate, *args, **options)
+
+    monkeypatch.setattr(verbalizer, "load_causal_lm", load)
+    monkeypatch.setattr(verbalizer, "train", train)
+    model, data = fresh_model(recipe), load_splits(recipe).train
+    tune_verbalizer(model, model.encode(data), data.grades, recipe, folder)
+    return model, kept["model"], [*kept["rows"], kept["batch"]]
+
+
+def test_the_converted_model_answers_as_the_tuned_language_model(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = load_splits(recipe).dev_id
+    model, language_model, _ = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    tuned = model.score(dev).probabilities
+    np.testing.assert_allclose(tuned, answers_of(language_model, model, dev), atol=1e-5)
+    assert np.abs(tuned - zero_shot(fresh_model(recipe), GRADES).score(dev).probabilities).max() > 1e-3
+
+
+def test_lora_converts_too_and_saves_its_adapter(
+    world: dict[str, str], tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"epochs": 1, "kind": "lora", "learning_rate": 0.01}
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", tune=settings)
+    dev = load_splits(recipe).dev_id
+    model, language_model, _ = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    merged = language_model.merge_and_unload() if hasattr(language_model, "merge_and_unload") else language_model
+    np.testing.assert_allclose(model.score(dev).probabilities, answers_of(merged, model, dev), atol=1e-5)
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_only_the_answer_has_labels(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _, (*rows, batch) = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    data, answers = load_splits(recipe).train, answer_tokens(model.tokenizer, GRADES)
+    prompts = model.encode(data).fields["input_ids"]
+    for row, prompt, grade in zip(rows, prompts, data.grades, strict=True):
+        answer = [*answers[grade], model.tokenizer.eos_token_id]
+        assert row["input_ids"] == prompt + answer
+        assert row["labels"] == [IGNORED] * len(prompt) + answer
+    assert bool((batch["labels"][batch["attention_mask"] == 0] == IGNORED).all())
+
+
+def test_frozen_layers_stay_bit_for_bit(
+    world: dict[str, str], tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"epochs": 1, "freeze_layers": 1}
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", tune=settings)
+    model, _, _ = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    before, after = fresh_model(recipe).network.state_dict(), model.network.state_dict()
+    moved = {name for name in before if name != "score.weight" and not torch.equal(before[name], after[name])}
+    assert moved
+    assert not {name for name in moved if "embed_tokens" in name or "layers.0." in name}
+
+
+def test_a_verbalizers_run_leaves_a_plain_model(recipe: Recipe, tmp_path: Path) -> None:
+    result = fit(recipe, run=tmp_path, quiet=True)
+    scores = RelevanceModel.from_pretrained(result.model_path).score(queries=["pet insurance"], items=["vet bills"])
+    assert scores.probabilities.shape == (1, 3)
+    assert set(result.metrics["choices"]) == {"tune-verbalizer", "interpolate", "finish"}
+
+
+def refused(recipe: Recipe, run: Path, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        fit(recipe, run=run, quiet=True)
+    assert list((run / "stages").iterdir()) == []
+
+
+def test_words_that_begin_alike_are_named_before_any_stage(
+    world: dict[str, str], tiny_decoder: Path, tmp_path: Path
+) -> None:
+    words = ["no", "yes", "yes indeed"]
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", words=words)
+    refused(recipe, tmp_path, RecipeError, "must begin with distinct tokens")
+
+
+def test_an_empty_word_is_named_before_any_stage(world: dict[str, str], tiny_decoder: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", words=["no", "", "yes"])
+    refused(recipe, tmp_path, RecipeError, "must begin with distinct tokens")
+
+
+def test_words_of_another_number_are_named_before_any_stage(
+    world: dict[str, str], tiny_decoder: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", words=["no", "yes"])
+    refused(recipe, tmp_path, RecipeError, "2 words for 3 grades")
+
+
+def test_an_encoder_is_refused_before_any_stage(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(world, tiny_encoder, method="verbalizer")
+    refused(recipe, tmp_path, BackboneError, "needs a causal language model")
+
+
+@pytest.mark.parametrize("settings", [{"keep": "best"}, {"patience": 2}], ids=["best", "patience"])
+def test_settings_of_the_other_method_are_refused_before_any_stage(
+    settings: dict[str, Any], world: dict[str, str], tiny_decoder: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", tune=settings)
+    refused(recipe, tmp_path, RecipeError, "keeps the last epoch")
