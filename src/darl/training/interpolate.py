@@ -63,9 +63,13 @@ def choose(
 ) -> tuple[Candidate, str]:
     """The candidate to keep, and why in words.
 
-    The rule: among those that lose at most ``max_id_loss`` on dev_id against plain tuning, the best on
-    dev_ood, if it gains at least ``min_gain`` there; otherwise plain tuning. Without a dev_ood the same on
-    dev_id alone. So the choice is never worse than plain tuning on dev by more than ε.
+    Allowed are candidates that lose at most ε = ``max_id_loss`` on dev_id against plain tuning. Of these:
+
+    1. the best on dev_ood, if it gains at least ``min_gain`` there;
+    2. else the best on dev_id that loses at most ε on dev_ood, if it gains at least ``min_gain`` on dev_id;
+    3. else plain tuning.
+
+    Without a dev_ood only 2 and 3 apply. So the choice is never worse than plain tuning on dev by more than ε.
 
     >>> plain = Candidate("random", 1.0, 0.50, 0.40)
     >>> other = Candidate("probe", 0.8, 0.499, 0.43)
@@ -73,21 +77,20 @@ def choose(
     'probe'
     """
 
-    def gain(candidate: Candidate) -> float:
-        if candidate.ood_value is None or plain.ood_value is None:
-            return candidate.id_value - plain.id_value
-        return candidate.ood_value - plain.ood_value
+    def id_gain(c: Candidate) -> float:
+        return c.id_value - plain.id_value
 
-    kept = [candidate for candidate in candidates if candidate.id_value >= plain.id_value - max_id_loss]
-    best = max(kept, key=lambda c: (gain(c), c.id_value), default=plain)
-    where = "dev_id" if plain.ood_value is None else "dev_ood"
-    if best == plain or gain(best) < min_gain:
-        near = f"; the best other was {best}" if best != plain else ""
-        return (
-            plain,
-            f"kept plain tuning, {plain}: no candidate gained {min_gain:g} on {where} within the ID bound{near}",
-        )
-    return best, (
-        f"chose {best}: {gain(best):+.4f} on {where} and {best.id_value - plain.id_value:+.4f} on dev_id "
-        f"against plain tuning, {plain}"
+    def ood_gain(c: Candidate) -> float:
+        return 0.0 if c.ood_value is None or plain.ood_value is None else c.ood_value - plain.ood_value
+
+    allowed = [c for c in candidates if id_gain(c) >= -max_id_loss]
+    out = max(allowed, key=lambda c: (ood_gain(c), id_gain(c)), default=plain)
+    inside = max(
+        (c for c in allowed if ood_gain(c) >= -max_id_loss), key=lambda c: (id_gain(c), ood_gain(c)), default=plain
     )
+    best = out if ood_gain(out) >= min_gain else inside if id_gain(inside) >= min_gain else plain
+    if best == plain:
+        near = f"; the best other was {out}" if out != plain else ""
+        return plain, f"kept plain tuning, {plain}: no candidate gained {min_gain:g} within the bounds{near}"
+    shift = "" if best.ood_value is None else f"{ood_gain(best):+.4f} on dev_ood and "
+    return best, f"chose {best}: {shift}{id_gain(best):+.4f} on dev_id against plain tuning, {plain}"

@@ -113,7 +113,7 @@ class ProbeSettings(Settings):
 
     l2: list[float] = Field(default=[1e-4, 1e-3, 1e-2, 1e-1, 1.0], description="penalties tried; dev_id NLL chooses")
     head_scale: float = Field(
-        default=1.0, gt=0, description="the probed head is multiplied by this before tuning: a calm head distorts less"
+        default=0.3, gt=0, description="the probed head is multiplied by this before tuning: a calm head distorts less"
     )
     max_iterations: int = Field(default=300, ge=1)
 

@@ -36,7 +36,7 @@ def tensorboard(folder: Path) -> TrainerCallback:
     Raises:
         MissingExtraError: tensorboard is not installed.
     """
-    from transformers.integrations import TensorBoardCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback
 
     try:
         from torch.utils.tensorboard import SummaryWriter

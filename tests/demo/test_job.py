@@ -1,0 +1,53 @@
+"""The demo job from end to end on a tiny random LLM: it shows the loop, not the gain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from darl.demo import job
+from darl.pairs import read_pairs
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "FROZEN_LAYERS", 1)  # the tiny LLM has two layers
+        return folder, job.run_demo(folder, quick=True, backbone=str(tiny_decoder))
+
+
+def test_it_fits_the_three_models_and_saves_each(demo: tuple[Path, dict]) -> None:
+    _, results = demo
+    assert list(results) == ["naive", "darl", "darl-relabelled"]
+    assert all((result.model_path / "darl.json").is_file() for result in results.values())
+
+
+def test_the_labels_bought_are_pool_pairs_and_training_data_of_the_last_fit(demo: tuple[Path, dict]) -> None:
+    folder, results = demo
+    bought = read_pairs(folder / "data" / "labelled.jsonl")
+    pool = read_pairs(folder / "data" / "pool.jsonl", require_grades=False)
+    assert 0 < len(bought) <= job.QUICK.budget
+    assert set(zip(bought.queries, bought.items, strict=True)) <= set(zip(pool.queries, pool.items, strict=True))
+    sizes = {name: result.metrics["sizes"]["train"] for name, result in results.items()}
+    assert sizes["darl-relabelled"] == sizes["darl"] + len(bought)
+
+
+def test_the_summary_holds_every_figure_with_its_interval(demo: tuple[Path, dict]) -> None:
+    folder, _ = demo
+    summary = json.loads((folder / "summary.json").read_text())
+    for model in ("naive", "darl", "darl-relabelled"):
+        for split in ("id", "ood"):
+            for metric in ("macro_f1", "qwk", "ece"):
+                estimate, low, high = summary[model][split][metric]
+                assert low <= estimate <= high
+
+
+def test_each_recipe_is_left_as_a_file_that_fits_again(demo: tuple[Path, dict]) -> None:
+    from darl.training.recipe_file import load_recipe
+
+    folder, _ = demo
+    assert load_recipe(folder / "naive.yaml").method == "verbalizer"
+    assert load_recipe(folder / "darl.yaml").tune.start == "probe"
