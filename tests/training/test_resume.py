@@ -146,10 +146,9 @@ def test_every_kind_of_tuning_resumes(kind: tuple[dict[str, Any], int, Path], tm
     assert_same_model(tmp_path / "run", undisturbed)
 
 
+@pytest.mark.parametrize("kind", ["stopped early"], indirect=True)
 def test_a_run_that_had_stopped_early_stays_stopped(kind: tuple[dict[str, Any], int, Path], tmp_path: Path) -> None:
     recipe, _, undisturbed = kind
-    if "patience" not in recipe["tune"]:
-        pytest.skip("only where tuning can stop early")
     kill = Kill("darl.training.trainer:mean_loss")
     assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
     assert run_in_process(recipe, tmp_path / "run") == 0

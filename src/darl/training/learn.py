@@ -19,7 +19,7 @@ from darl.pairs import PairTable
 from darl.storage import atomic_write_json, read_json
 from darl.training.interpolate import Candidate, choose, interpolate
 from darl.training.probe import fit_probe
-from darl.training.processes import is_main
+from darl.training.processes import device, is_main
 from darl.training.progress import Reporter
 from darl.training.recipe import Recipe
 from darl.training.run import Run, Stage
@@ -42,7 +42,7 @@ def fresh_model(recipe: Recipe) -> RelevanceModel:
         revision=backbone.revision,
         trust_remote_code=backbone.trust_remote_code,
         seed=recipe.seed,
-    )
+    ).to(device())
 
 
 def check_backbone(recipe: Recipe) -> None:
@@ -184,10 +184,13 @@ def _tune(
     encoded = model.encode(train)
     kind = "" if recipe.tune.kind == "full" else f", {recipe.tune.kind}"
     logged: dict[str, Any] = {"steps": 0}
-    with reporter.bar(f"tune from {start}{kind}", total_steps(len(train), recipe.tune), "steps") as advance:
-        if recipe.method == "verbalizer" and recipe.tune.epochs > 0:
+    steps = total_steps(len(train), recipe.tune) if recipe.tune.epochs > 0 else 0
+    with reporter.bar(f"tune from {start}{kind}", steps, "steps") as advance:
+        if recipe.tune.epochs == 0:
+            pass
+        elif recipe.method == "verbalizer":
             logged = tune_verbalizer(model, encoded, train.grades, recipe, folder, advance=advance)
-        elif recipe.method == "head":
+        else:
             logged = tune_model(
                 model,
                 encoded,
@@ -259,7 +262,7 @@ def _interpolate(
 def _start_state(recipe: Recipe, start: str, probe: Stage | None, end: str) -> dict[str, torch.Tensor]:
     if end == "start":
         return _state(start_model(recipe, start, probe))
-    return _state(RelevanceModel.from_pretrained(end))
+    return _state(RelevanceModel.from_pretrained(end, trust_remote_code=recipe.backbone.trust_remote_code))
 
 
 def _state(model: RelevanceModel) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from darl.pairs import PairTable
 from darl.storage import atomic_file, atomic_write_json, atomic_write_text, storage_errors
 from darl.training.finish import finish_stage
 from darl.training.learn import check_backbone, learn_stages
-from darl.training.processes import barrier, is_main
+from darl.training.processes import barrier, device, is_main
 from darl.training.progress import Reporter, quiet_libraries
 from darl.training.recipe import Recipe
 from darl.training.recipe_file import load_recipe
@@ -92,7 +92,9 @@ def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
     model_path = run.folder / "model"
     evaluation, predictions = None, {}
     if is_main():
-        model = RelevanceModel.from_pretrained(finished.folder / "model")
+        model = RelevanceModel.from_pretrained(
+            finished.folder / "model", device=device(), trust_remote_code=recipe.backbone.trust_remote_code
+        )
         evaluation, predictions = judge(model, splits.tests, recipe, reporter)
         _publish(finished.folder / "model", model_path)
         metrics = {

@@ -19,6 +19,13 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def device() -> str:
+    """Where this process computes: its own GPU where there is one, else the CPU."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
 def barrier() -> None:
     """Wait until every process has come this far."""
     if world_size() == 1:

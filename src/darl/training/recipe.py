@@ -131,7 +131,7 @@ class TuneSettings(Settings):
         default=True, description="token embeddings stay as they are: those of unseen words then still fit the rest"
     )
     freeze_layers: int = Field(default=0, ge=0, description="embeddings and this many lower layers stay as they are")
-    epochs: float = Field(default=3.0, gt=0)
+    epochs: float = Field(default=3.0, ge=0, description="0: no tuning (the probe, or the zero-shot verbalizer)")
     batch_size: int = Field(default=32, ge=1)
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients are added before a step")
     learning_rate: float | None = Field(default=None, gt=0, description="default: by the backbone's width")
@@ -154,7 +154,9 @@ class InterpolateSettings(Settings):
 
     enabled: bool = True
     start: str = Field(default="start", description="the model as tuning began, or the folder of a saved darl model")
-    alphas: list[float] = Field(default=[0.5, 0.7, 0.8, 0.9, 1.0], description="in (0, 1]; 1.0 always is a candidate")
+    alphas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[0.7, 0.85, 1.0], description="in (0, 1]; 1.0 always is a candidate"
+    )
     max_id_loss: float = Field(default=0.003, ge=0, description="ε: how much of the dev_id objective may be given up")
     min_gain: float = Field(default=0.005, ge=0, description="a candidate must beat plain tuning on dev_ood by this")
     dev_limit: int = Field(default=1000, ge=50, description="pairs of each dev set that judge a candidate")
