@@ -61,7 +61,7 @@ def main() -> None:
     shared = [
         f"backbone.name={args.backbone}",
         f"tune.kind={args.kind}",
-        f"data.train.0.sample={args.train}",
+        f"data.train.sample={args.train}",
         *args.set,
     ]
     sized = ["data.dev_id", "data.dev_ood", *(f"data.tests.{tier}" for tier in ("id", "near", "far"))]
