@@ -137,3 +137,28 @@ def test_features_that_are_not_finite_are_named() -> None:
     broken[0, 0] = np.nan
     with pytest.raises(ModelError, match="not finite"):
         probe([1e-2], train=(broken, TRAIN[1]))
+
+
+def test_a_judge_of_the_callers_chooses_lambda() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(60, 4)).astype("float32"), rng.integers(0, 2, 60)
+    seen: list[float] = []
+
+    def judge(logits: np.ndarray) -> float:
+        seen.append(float(np.abs(logits).mean()))
+        return seen[-1]  # the largest logits, which the smallest penalty has
+
+    found = fit_probe(x, y, x, y, make_loss("cross_entropy", 2), l2=[1.0, 1e-3, 0.1], judge=judge)
+    assert found.l2 == 1e-3
+    assert [row["dev_value"] for row in found.table] == seen
+
+
+@pytest.mark.parametrize("spread", [0.1, 2.0])
+def test_a_calmed_head_has_the_spread_asked_for_and_decides_alike(spread: float) -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(80, 4)).astype("float32") * 50, rng.integers(0, 3, 80)
+    found = fit_probe(x, y, x, y, make_loss("cross_entropy", 3), l2=[1e-3])
+    calm = found.calmed(x, spread)
+    logits = calm.logits(x)
+    assert (logits - logits.mean(1, keepdims=True)).std(0).mean() == pytest.approx(spread, rel=1e-4)
+    assert (logits.argmax(1) == found.logits(x).argmax(1)).all()

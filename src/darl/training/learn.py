@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -139,9 +140,7 @@ def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceMod
     if start == "probe":
         assert probe is not None
         head = load_file(probe.folder / "head.safetensors")
-        scale = recipe.probe.head_scale
-        bias = head.get("bias")
-        set_head(model.network, head["weight"] * scale, None if bias is None else bias * scale)
+        set_head(model.network, head["weight"], head.get("bias"))
     elif start == "verbalizer":
         zero_shot(model, recipe.words or list(recipe.grades.names))
     return model
@@ -153,24 +152,27 @@ def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> 
     for name, table in (("train", splits.train), ("dev_id", splits.dev_id)):
         with reporter.bar(f"probe: features of {name}", len(table)) as advance:
             features[name] = model.head_features(model.encode(table), progress=advance)
+    dev_grades, K = splits.dev_id.grades, model.scale.size
+
+    def objective(logits: np.ndarray) -> float:
+        return objective_value(recipe.objective, dev_grades, logits.argmax(1), K)
+
     probe = fit_probe(
         features["train"],
         splits.train.grades,
         features["dev_id"],
-        splits.dev_id.grades,
+        dev_grades,
         make_recipe_loss(recipe, splits.train),
         l2=recipe.probe.l2,
         bias=head_of(model.network).bias is not None,
         weights=splits.train.weights,
         class_weights=class_weights(recipe, splits.train),
         max_iterations=recipe.probe.max_iterations,
-    )
+        judge=objective,
+    ).calmed(features["train"], recipe.probe.spread)
     head = {"weight": probe.weight} | ({"bias": probe.bias} if probe.bias is not None else {})
     save_file(head, folder / "head.safetensors")
-    logits = features["dev_id"] @ probe.weight.numpy().T
-    if probe.bias is not None:
-        logits = logits + probe.bias.numpy()
-    value = objective_value(recipe.objective, splits.dev_id.grades, logits.argmax(1), model.scale.size)
+    value = objective(probe.logits(features["dev_id"]))
     return {"l2": probe.l2, "table": probe.table, "objective": recipe.objective, "dev_objective": value}
 
 

@@ -4,13 +4,14 @@
 
 with x the head's input, computed once, and s_j its standard deviation over the weighted pairs: the penalty
 acts on standardised features, so it means the same on every backbone, and a weight of 2 is the same as the
-pair standing twice. λ is the one with the least loss on dev. After Kumar et al. 2022 (fine-tuning from a
+pair standing twice. λ is the one that judges best on dev. After Kumar et al. 2022 (fine-tuning from a
 random head distorts pretrained features; probe first).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,13 +28,30 @@ class Probe:
     Attributes:
         weight: (K, d) float32. bias: (K,) or None where the head has none.
         l2: the chosen λ.
-        table: one row a λ: ``{"l2", "train_loss", "dev_nll"}``.
+        table: one row a λ: ``{"l2", "train_loss", "dev_nll", "dev_value"}``.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     l2: float
     table: list[dict[str, float]]
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """(n, d) → (n, K)."""
+        logits = features @ self.weight.numpy().T
+        return logits if self.bias is None else logits + self.bias.numpy()
+
+    def calmed(self, features: np.ndarray, spread: float) -> Probe:
+        """The same head times a factor, so that its logits spread by ``spread`` over the features.
+
+        The spread is the standard deviation over pairs of the logits less their row mean, averaged over the
+        grades. A converged probe is large, and a large head drags the backbone along in tuning's first steps;
+        the spread means the same on every backbone, whatever the size of its features.
+        """
+        logits = self.logits(features)
+        now = float((logits - logits.mean(axis=1, keepdims=True)).std(axis=0).mean())
+        factor = spread / now if now > 0 else 1.0
+        return replace(self, weight=self.weight * factor, bias=None if self.bias is None else self.bias * factor)
 
 
 def fit_probe(
@@ -48,6 +66,7 @@ def fit_probe(
     weights: np.ndarray | None = None,
     class_weights: torch.Tensor | None = None,
     max_iterations: int = 300,
+    judge: Callable[[np.ndarray], float] | None = None,
 ) -> Probe:
     """Fit the head by L-BFGS for each λ, largest first and each from the last, and keep the best on dev.
 
@@ -56,6 +75,7 @@ def fit_probe(
         loss: any darl loss with K logits.
         l2: the λ to try.
         bias: whether the head has one.
+        judge: dev logits (n, K) to a figure, larger = better; default minus the NLL. Of equals the largest λ.
 
     Raises:
         ModelError: features that are not finite.
@@ -84,7 +104,7 @@ def fit_probe(
     W = torch.zeros(loss.K, x.shape[1], dtype=torch.float64, requires_grad=True)
     b = torch.zeros(loss.K, dtype=torch.float64, requires_grad=bias)
     loss = loss.double()
-    table, best, least = [], None, np.inf
+    table, best, highest = [], None, -np.inf
     for penalty in sorted(l2, reverse=True):
         optimiser = torch.optim.LBFGS(
             [W, b] if bias else [W],
@@ -103,10 +123,12 @@ def fit_probe(
         optimiser.step(closure)  # type: ignore[arg-type]
         with torch.no_grad():
             fitted = float(loss(z @ W.T + b, y, w_pairs, w_class))
-            dev_nll = float(cross_entropy(loss.calibrated_logits(dev_z @ W.T + b), dev_y))
-        table.append({"l2": penalty, "train_loss": fitted, "dev_nll": dev_nll})
-        if dev_nll < least:
-            least, best = dev_nll, (W.detach().clone(), b.detach().clone(), penalty)
+            dev_logits = dev_z @ W.T + b
+            dev_nll = float(cross_entropy(loss.calibrated_logits(dev_logits), dev_y))
+        value = judge(dev_logits.numpy()) if judge else -dev_nll
+        table.append({"l2": penalty, "train_loss": fitted, "dev_nll": dev_nll, "dev_value": value})
+        if value > highest:
+            highest, best = value, (W.detach().clone(), b.detach().clone(), penalty)
     loss.float()
     assert best is not None
     weight = best[0] / spread

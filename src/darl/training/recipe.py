@@ -111,9 +111,11 @@ def _as_loss(value: Any) -> Any:
 class ProbeSettings(Settings):
     """A linear head on the frozen backbone."""
 
-    l2: list[float] = Field(default=[1e-4, 1e-3, 1e-2, 1e-1, 1.0], description="penalties tried; dev_id NLL chooses")
-    head_scale: float = Field(
-        default=0.3, gt=0, description="the probed head is multiplied by this before tuning: a calm head distorts less"
+    l2: list[Annotated[float, Field(ge=0)]] = Field(
+        default=[1e-3, 1e-2, 1e-1, 1.0], min_length=1, description="penalties tried; the objective on dev_id chooses"
+    )
+    spread: float = Field(
+        default=0.35, gt=0, description="spread of the probed head's logits as tuning begins: a calm head distorts less"
     )
     max_iterations: int = Field(default=300, ge=1)
 
