@@ -97,7 +97,22 @@ def test_only_the_answer_has_labels(recipe: Recipe, tmp_path: Path, monkeypatch:
         answer = [*answers[grade], model.tokenizer.eos_token_id]
         assert row["input_ids"] == prompt + answer
         assert row["labels"] == [IGNORED] * len(prompt) + answer
-    assert bool((batch["labels"][batch["attention_mask"] == 0] == IGNORED).all())
+    kept = batch["logits_to_keep"]
+    assert bool((batch["labels"][batch["attention_mask"][:, -kept:] == 0] == IGNORED).all())
+
+
+def test_the_loss_of_a_batch_is_the_usual_one_on_whole_sequences(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, language_model, (*rows, batch) = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    with torch.no_grad():
+        ours = language_model(**batch).loss
+        sums, count = 0.0, 0
+        for row in rows[: len(batch["input_ids"])]:
+            ids, labels = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
+            answers = int((labels != IGNORED).sum())
+            sums, count = sums + float(language_model(input_ids=ids, labels=labels).loss) * answers, count + answers
+    assert float(ours) == pytest.approx(sums / count, rel=1e-4)
 
 
 def test_frozen_layers_stay_bit_for_bit(

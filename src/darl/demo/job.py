@@ -28,21 +28,21 @@ from darl.training.recipe_file import recipe_to_yaml
 GRADES = ["irrelevant", "weak", "strong"]
 # The demo must end in minutes on two cores, so the lower layers of the LLM stay frozen in every model alike
 # and the world is small; `darl fit` on real data starts from the recipe's own defaults.
-FROZEN_LAYERS = 20
+FROZEN_LAYERS = 22
 
 
 @dataclass(frozen=True)
 class Size:
     """How large a demo is: pairs a split, labels bought, epochs."""
 
-    train: int = 300
-    dev_id: int = 120
-    dev_ood: int = 90
-    pool: int = 300
-    test_id: int = 150
-    test_ood: int = 150
-    budget: int = 60
-    epochs: float = 3
+    train: int = 240
+    dev_id: int = 75
+    dev_ood: int = 60
+    pool: int = 210
+    test_id: int = 120
+    test_ood: int = 120
+    budget: int = 45
+    epochs: float = 2
 
     def world(self) -> dict[str, int]:
         return {k: v for k, v in vars(self).items() if k not in ("budget", "epochs")}
@@ -147,7 +147,7 @@ def darl_recipe(data: Path, backbone: str, size: Size, seed: int, extra: list[st
     """DaRL's stages; tuning begins from the probe, which is what helps on an LLM."""
     settings: dict[str, Any] = _shared(data, backbone, size, seed, extra or []) | {"name": "darl"}
     settings["tune"] = {**settings["tune"], "start": "probe"}
-    settings["interpolate"] = {"alphas": [0.7, 1.0], "dev_limit": 90}
+    settings["interpolate"] = {"alphas": [0.7, 1.0], "dev_limit": 60}
     return Recipe.model_validate(settings)
 
 

@@ -83,24 +83,44 @@ def head_features(
 
     For a causal LLM the head runs at every position; the pooled one is the last token that is not padding.
     """
+    return head_and_pooled_features(model, encoder, encoded, None, progress=progress)[0]
+
+
+def head_and_pooled_features(
+    model: PreTrainedModel,
+    encoder: PairEncoder,
+    encoded: EncodedPairs,
+    spec: FeatureSpec | None,
+    *,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """:func:`head_features` and, where ``spec`` asks, :func:`pooled_features` of the same network, in one pass.
+
+    Raises:
+        RecipeError: the body has no such layer.
+    """
     head = head_of(model)
     out = np.zeros((len(encoded), head.in_features), dtype=np.float32)
+    width = model.config.get_text_config().hidden_size
+    pooled = None if spec is None else np.zeros((len(encoded), width), dtype=np.float32)
     caught: list[torch.Tensor] = []
     hook = head.register_forward_pre_hook(lambda _module, inputs: caught.append(inputs[0].detach()))
     pad = model.config.get_text_config().pad_token_id
 
-    def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], _output: object) -> None:
+    def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
         inputs = caught.pop()  # (b, d), or (b, T, d) for a causal LLM
         if inputs.ndim == 3:
             real = (batch["input_ids"] != pad).int() * torch.arange(inputs.shape[1], device=inputs.device)
             inputs = inputs[torch.arange(len(inputs), device=inputs.device), real.argmax(-1)]
         out[rows] = inputs.float().cpu().numpy()
+        if pooled is not None and spec is not None:
+            pooled[rows] = _pooled(output, batch, spec)
 
     try:
-        forward_batches(model, encoder, encoded, consume, progress=progress)
+        forward_batches(model, encoder, encoded, consume, progress=progress, output_hidden_states=spec is not None)
     finally:
         hook.remove()
-    return out
+    return out, pooled
 
 
 def pooled_features(
@@ -119,17 +139,21 @@ def pooled_features(
     out = np.zeros((len(encoded), body.config.get_text_config().hidden_size), dtype=np.float32)
 
     def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
-        states = output.hidden_states  # type: ignore[attr-defined]
-        if not -len(states) <= spec.layer < len(states):
-            raise RecipeError(
-                f"the backbone has no layer {spec.layer}",
-                where="ood",
-                mend=f"choose 0 (embeddings) to {len(states) - 1}, or −1 for the last",
-            )
-        out[rows] = pool(states[spec.layer], batch["attention_mask"], spec.pooling).cpu().numpy()
+        out[rows] = _pooled(output, batch, spec)
 
     forward_batches(body, encoder, encoded, consume, progress=progress, output_hidden_states=True)
     return out
+
+
+def _pooled(output: object, batch: dict[str, torch.Tensor], spec: FeatureSpec) -> np.ndarray:
+    states = output.hidden_states  # type: ignore[attr-defined]
+    if not -len(states) <= spec.layer < len(states):
+        raise RecipeError(
+            f"the backbone has no layer {spec.layer}",
+            where="ood",
+            mend=f"choose 0 (embeddings) to {len(states) - 1}, or −1 for the last",
+        )
+    return pool(states[spec.layer], batch["attention_mask"], spec.pooling).cpu().numpy()
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:

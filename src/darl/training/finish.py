@@ -16,9 +16,9 @@ from darl.evaluation import ece
 from darl.model import RelevanceModel
 from darl.model.features import FeatureSpec
 from darl.model.relevance_model import softmax
-from darl.ood import fit_reference, make_detector
+from darl.ood import OODReference, fit_reference, make_detector
 from darl.training.calibrate import fit_temperature
-from darl.training.learn import fresh_model, load_weights
+from darl.training.learn import fresh_model, load_frozen, load_weights
 from darl.training.progress import Reporter
 from darl.training.recipe import Recipe
 from darl.training.run import Run, Stage, versions
@@ -31,16 +31,16 @@ def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage],
     stage = run.stage(
         "finish",
         inputs,
-        lambda folder: _finish(recipe, splits, folder, learned[-1], reporter),
+        lambda folder: _finish(recipe, splits, folder, learned, reporter),
         after=(learned[-1],),
     )
     reporter.say(f"calibrate: T={stage.result['temperature']:.3f}; decide: {stage.result['rule_reason']}")
     return stage
 
 
-def _finish(recipe: Recipe, splits: Splits, folder: Path, chosen: Stage, reporter: Reporter) -> dict[str, Any]:
+def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], reporter: Reporter) -> dict[str, Any]:
+    chosen, dev = learned[-1], splits.dev_id
     model = load_weights(fresh_model(recipe), chosen)
-    dev = splits.dev_id
     with reporter.bar("calibrate: dev", len(dev)) as advance:
         logits = model.logits(model.encode(dev), progress=advance)
     result: dict[str, Any] = {"temperature": 1.0, "dev_ece_before": float(ece(dev.grades, softmax(logits)))}
@@ -53,7 +53,7 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, chosen: Stage, reporte
     model.rule, result["rule_reason"], result["rules"] = _decide(recipe, splits, probabilities)
     result["rule"] = model.rule.to_dict()
     if recipe.ood.enabled:
-        model.ood = _reference(recipe, splits, model, logits, reporter)
+        model.ood = _reference(recipe, splits, model, logits, learned, reporter)
     model.provenance = {
         "recipe": recipe.model_dump(mode="json"),
         "start": chosen.result["start"],
@@ -109,19 +109,31 @@ def _thresholds(probabilities: np.ndarray, grades: np.ndarray, objective: str) -
     return rule
 
 
-def _reference(recipe: Recipe, splits: Splits, model: RelevanceModel, dev_logits: np.ndarray, reporter: Reporter):
+def _reference(
+    recipe: Recipe,
+    splits: Splits,
+    model: RelevanceModel,
+    dev_logits: np.ndarray,
+    learned: list[Stage],
+    reporter: Reporter,
+) -> OODReference:
     settings, train, dev = recipe.ood, splits.train, splits.dev_id
+    kept = np.arange(len(train))
     if len(train) > settings.max_reference:
-        train = train.sample(settings.max_reference, recipe.seed)
+        kept = np.sort(np.random.default_rng(recipe.seed).choice(len(train), settings.max_reference, replace=False))
     detector = make_detector(settings.detector, **settings.params)
     if detector.reads == "logits":
-        with reporter.bar("ood: logits of train", len(train)) as advance:
-            rows = model.logits(model.encode(train), progress=advance)
+        with reporter.bar("ood: logits of train", len(kept)) as advance:
+            rows = model.logits(model.encode(train.take(kept)), progress=advance)
         held_out, spec = dev_logits, {"source": "logits"}
     else:
         features = FeatureSpec(settings.source, settings.layer, settings.pooling)
-        with reporter.bar("ood: features", len(train) + len(dev)) as advance:
-            rows = model.features(model.encode(train), features, progress=advance)
-            held_out = model.features(model.encode(dev), features, progress=advance)
+        frozen = load_frozen(learned, features)
+        if frozen is not None:
+            rows, held_out = frozen["train"][kept], frozen["dev_id"]
+        else:
+            with reporter.bar("ood: features", len(kept) + len(dev)) as advance:
+                rows = model.features(model.encode(train.take(kept)), features, progress=advance)
+                held_out = model.features(model.encode(dev), features, progress=advance)
         spec = features.to_dict()
-    return fit_reference(rows, held_out, detector=detector, grades=train.grades, feature_spec=spec)
+    return fit_reference(rows, held_out, detector=detector, grades=train.grades[kept], feature_spec=spec)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from darl.errors import RecipeError
 from darl.losses import GradeLoss, make_loss
 from darl.model import RelevanceModel
 from darl.model.backbones import is_decoder, load_tokenizer, resolve_backbone
+from darl.model.features import FeatureSpec, head_and_pooled_features
 from darl.model.head import head_of, set_head
 from darl.model.template import PairTemplate
 from darl.pairs import PairTable
@@ -146,12 +149,39 @@ def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceMod
     return model
 
 
+def base_features_wanted(recipe: Recipe) -> FeatureSpec | None:
+    """The frozen base's features that the OOD reference will read: the probe's pass can bring them along."""
+    settings = recipe.ood
+    if not settings.enabled or settings.source != "base":
+        return None
+    return FeatureSpec(settings.source, settings.layer, settings.pooling)
+
+
+def save_frozen(folder: Path, spec: FeatureSpec, frozen: Mapping[str, np.ndarray | None]) -> None:
+    arrays = {name: torch.from_numpy(rows) for name, rows in frozen.items() if rows is not None}
+    save_file(arrays, folder / "frozen.safetensors", metadata={name: str(v) for name, v in spec.to_dict().items()})
+
+
+def load_frozen(stages: Sequence[Stage], spec: FeatureSpec) -> dict[str, np.ndarray] | None:
+    """Features that the probe left, by split, if they are the ones that ``spec`` asks for."""
+    for path in (stage.folder / "frozen.safetensors" for stage in stages):
+        if path.is_file():
+            with safe_open(path, "np") as file:
+                if file.metadata() == {name: str(value) for name, value in spec.to_dict().items()}:
+                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    return None
+
+
 def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> dict[str, Any]:
     model = fresh_model(recipe)
-    features = {}
+    features, frozen, spec = {}, {}, base_features_wanted(recipe)
     for name, table in (("train", splits.train), ("dev_id", splits.dev_id)):
         with reporter.bar(f"probe: features of {name}", len(table)) as advance:
-            features[name] = model.head_features(model.encode(table), progress=advance)
+            features[name], frozen[name] = head_and_pooled_features(
+                model.network, model.encoder, model.encode(table), spec, progress=advance
+            )
+    if spec is not None:
+        save_frozen(folder, spec, frozen)
     dev_grades, K = splits.dev_id.grades, model.scale.size
 
     def objective(logits: np.ndarray) -> float:

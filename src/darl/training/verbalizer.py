@@ -113,14 +113,24 @@ def tune_verbalizer(
         rows.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
     pad: int = model.tokenizer.pad_token_id  # type: ignore[assignment]
 
-    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    # padded on the left, so that the answers end together: the wide language-model head then runs on the last
+    # few positions only
+    kept = max(map(len, answers)) + len(end) + 1
+
+    def collate(batch: list[dict[str, Any]]) -> dict[str, Any]:
         longest = max(len(row["input_ids"]) for row in batch)
 
         def padded(name: str, fill: int) -> torch.Tensor:
-            return torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in batch])
+            return torch.tensor([[fill] * (longest - len(row[name])) + row[name] for row in batch])
 
-        real = torch.tensor([[1] * len(r["input_ids"]) + [0] * (longest - len(r["input_ids"])) for r in batch])
-        return {"input_ids": padded("input_ids", pad), "attention_mask": real, "labels": padded("labels", IGNORED)}
+        real = torch.tensor([[0] * (longest - len(row["input_ids"])) + [1] * len(row["input_ids"]) for row in batch])
+        return {
+            "input_ids": padded("input_ids", pad),
+            "attention_mask": real,
+            "position_ids": (real.cumsum(1) - 1).clamp_min(0),
+            "labels": padded("labels", IGNORED)[:, -kept:],
+            "logits_to_keep": kept,
+        }
 
     network: torch.nn.Module = language_model
     if recipe.tune.kind == "lora":
