@@ -15,10 +15,10 @@ from darl.errors import BackboneError, RecipeError
 from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
 from darl.training import verbalizer
-from darl.training.learn import fresh_model
 from darl.training.pipeline import fit
 from darl.training.recipe import Recipe
 from darl.training.splits import load_splits
+from darl.training.starts import fresh_model
 from darl.training.verbalizer import IGNORED, answer_tokens, tune_verbalizer, zero_shot
 
 

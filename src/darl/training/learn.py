@@ -3,87 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from darl.errors import RecipeError
-from darl.losses import GradeLoss, make_loss
 from darl.model import RelevanceModel
-from darl.model.backbones import is_decoder, load_tokenizer, resolve_backbone
-from darl.model.features import FeatureSpec, head_and_pooled_features
-from darl.model.head import head_of, set_head
-from darl.model.template import PairTemplate
-from darl.pairs import PairTable
+from darl.model.features import head_and_pooled_features
+from darl.model.head import head_of
 from darl.storage import atomic_write_json, read_json
+from darl.training.frozen import base_features_wanted, save_frozen
 from darl.training.interpolate import Candidate, choose, interpolate
 from darl.training.probe import fit_probe
-from darl.training.processes import device, is_main
+from darl.training.processes import is_main
 from darl.training.progress import Reporter
 from darl.training.recipe import Recipe
 from darl.training.run import Run, Stage
 from darl.training.splits import Splits
+from darl.training.starts import (
+    WEIGHTS,
+    class_weights,
+    fresh_model,
+    load_state,
+    make_recipe_loss,
+    start_model,
+    state_of,
+)
 from darl.training.trainer import total_steps
-from darl.training.tune import balanced_class_weights, objective_value, tune_model
-from darl.training.verbalizer import check_verbalizer, tune_verbalizer, zero_shot
-
-WEIGHTS = "network.safetensors"
-
-
-def fresh_model(recipe: Recipe) -> RelevanceModel:
-    """The recipe's backbone with a random head."""
-    backbone = recipe.backbone
-    return RelevanceModel.from_backbone(
-        backbone.name,
-        recipe.grades.scale(),
-        template=backbone.template,
-        max_length=backbone.max_length,
-        revision=backbone.revision,
-        trust_remote_code=backbone.trust_remote_code,
-        seed=recipe.seed,
-    ).to(device())
-
-
-def check_backbone(recipe: Recipe) -> None:
-    """Find out before any work what would stop the stages later: the backbone, the template, the answers.
-
-    Raises:
-        BackboneError: the backbone cannot be had, or the verbalizer cannot use it.
-        RecipeError: the template, the words or the settings do not fit.
-    """
-    settings = recipe.backbone
-    backbone = resolve_backbone(settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
-    tokenizer = load_tokenizer(backbone)
-    if settings.template:
-        PairTemplate.parse(settings.template)
-    is_decoder(backbone)  # reads its configuration
-    if recipe.method == "verbalizer":
-        check_verbalizer(recipe, backbone, tokenizer)
-
-
-def make_recipe_loss(recipe: Recipe, train: PairTable) -> GradeLoss:
-    """The recipe's loss, told the grade mix where it needs it."""
-    scale = recipe.grades.scale()
-    loss = make_loss(recipe.loss.name, scale.size, scale, **recipe.loss.params)
-    if loss.needs_prior:
-        loss.set_prior(scale.counts(train.grades).tolist())
-    return loss
-
-
-def class_weights(recipe: Recipe, train: PairTable) -> torch.Tensor | None:
-    chosen, K = recipe.loss.class_weights, recipe.grades.scale().size
-    if chosen == "none":
-        return None
-    if chosen == "balanced":
-        return balanced_class_weights(train.grades, K)
-    if len(chosen) != K:
-        raise RecipeError(f"{len(chosen)} weights for {K} grades", where="loss.class_weights")
-    return torch.tensor(chosen, dtype=torch.float32)
+from darl.training.tune import objective_value, tune_model
+from darl.training.verbalizer import tune_verbalizer
 
 
 def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> list[Stage]:
@@ -135,41 +85,6 @@ def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -
 
 def _again(stage: Stage) -> str:
     return " (done before)" if stage.reused else ""
-
-
-def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceModel:
-    """The model as tuning begins: fresh, with the probed head, or with the verbalizer's."""
-    model = fresh_model(recipe)
-    if start == "probe":
-        assert probe is not None
-        head = load_file(probe.folder / "head.safetensors")
-        set_head(model.network, head["weight"], head.get("bias"))
-    elif start == "verbalizer":
-        zero_shot(model, recipe.words or list(recipe.grades.names))
-    return model
-
-
-def base_features_wanted(recipe: Recipe) -> FeatureSpec | None:
-    """The frozen base's features that the OOD reference will read: the probe's pass can bring them along."""
-    settings = recipe.ood
-    if not settings.enabled or settings.source != "base":
-        return None
-    return FeatureSpec(settings.source, settings.layer, settings.pooling)
-
-
-def save_frozen(folder: Path, spec: FeatureSpec, frozen: Mapping[str, np.ndarray | None]) -> None:
-    arrays = {name: torch.from_numpy(rows) for name, rows in frozen.items() if rows is not None}
-    save_file(arrays, folder / "frozen.safetensors", metadata={name: str(v) for name, v in spec.to_dict().items()})
-
-
-def load_frozen(stages: Sequence[Stage], spec: FeatureSpec) -> dict[str, np.ndarray] | None:
-    """Features that the probe left, by split, if they are the ones that ``spec`` asks for."""
-    for path in (stage.folder / "frozen.safetensors" for stage in stages):
-        if path.is_file():
-            with safe_open(path, "np") as file:
-                if file.metadata() == {name: str(value) for name, value in spec.to_dict().items()}:
-                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    return None
 
 
 def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> dict[str, Any]:
@@ -236,7 +151,7 @@ def _tune(
                 advance=advance,
             )
     if is_main():
-        save_file(_state(model), folder / WEIGHTS)
+        save_file(state_of(model), folder / WEIGHTS)
         atomic_write_json(finished, logged)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return logged
@@ -266,7 +181,7 @@ def _interpolate(
                 if not worth_choosing:
                     candidates.append(Candidate(start, alpha, 0.0, None))
                     continue
-                _load(model, interpolate(*ends, alpha))
+                load_state(model, interpolate(*ends, alpha))
                 values = {
                     name: objective_value(
                         recipe.objective,
@@ -293,23 +208,5 @@ def _interpolate(
 
 def _start_state(recipe: Recipe, start: str, probe: Stage | None, end: str) -> dict[str, torch.Tensor]:
     if end == "start":
-        return _state(start_model(recipe, start, probe))
-    return _state(RelevanceModel.from_pretrained(end, trust_remote_code=recipe.backbone.trust_remote_code))
-
-
-def _state(model: RelevanceModel) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-
-
-def _load(model: RelevanceModel, state: dict[str, torch.Tensor]) -> None:
-    model.network.load_state_dict(state)
-    model.network.eval()
-
-
-def load_weights(model: RelevanceModel, stage: Stage) -> RelevanceModel:
-    """``model`` with a stage's weights, in place."""
-    _load(model, load_file(stage.folder / WEIGHTS))
-    return model
-
-
-__all__ = ["check_backbone", "fresh_model", "learn_stages", "load_weights", "make_recipe_loss", "start_model"]
+        return state_of(start_model(recipe, start, probe))
+    return state_of(RelevanceModel.from_pretrained(end, trust_remote_code=recipe.backbone.trust_remote_code))
