@@ -21,9 +21,9 @@ import numpy as np
 from darl.evaluation import METRICS, evaluate_predictions
 from darl.evaluation.comparison import Predictions, compare_predictions
 from darl.grades import GradeScale
+from darl.recipe.file import load_recipe
 from darl.storage import atomic_write_json
 from darl.training.pipeline import fit
-from darl.training.recipe_file import load_recipe
 from machine import commit, machine
 
 HERE = Path(__file__).resolve().parent

@@ -23,17 +23,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "grades": {"errors"},
     "decisions": {"errors", "grades"},
     "storage": {"errors"},
+    "progress": set(),
     "pairs": {"errors", "grades", "storage"},
     "evaluation": LOW,
     "losses": {"errors", "grades", "decisions"},
     "ood": {"errors", "grades", "decisions", "storage"},
     "model": LOW | {"ood"},
     "dasa": LOW | {"ood", "model"},
-    "training": LOW | MIDDLE | {"model", "dasa"},
-    "verbs": LOW | MIDDLE | {"model", "dasa", "training"},
-    "demo": LOW | MIDDLE | {"model", "dasa", "training", "verbs"},
+    "recipe": LOW,
+    "training": LOW | MIDDLE | {"model", "dasa", "recipe", "progress"},
+    "verbs": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training"},
+    "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "doctor": LOW | {"model"},
-    "cli": LOW | MIDDLE | {"model", "dasa", "training", "verbs", "demo", "doctor"},
+    "cli": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs", "demo", "doctor"},
 }
 FACADE = {"__init__", "__main__"}  # the package's own front door names everything
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from darl.model import RelevanceModel as RelevanceModel
     from darl.pairs import PairTable as PairTable
     from darl.pairs import read_pairs as read_pairs
+    from darl.recipe.file import load_recipe as load_recipe
+    from darl.recipe.settings import Recipe as Recipe
     from darl.training.pipeline import fit as fit
-    from darl.training.recipe import Recipe as Recipe
-    from darl.training.recipe_file import load_recipe as load_recipe
     from darl.verbs.compare import compare as compare
     from darl.verbs.evaluate import evaluate as evaluate
     from darl.verbs.score import score_pairs as score
@@ -40,8 +40,8 @@ _HOMES = {
     "GradeScale": ("darl.grades", "GradeScale"),
     "PairTable": ("darl.pairs", "PairTable"),
     "read_pairs": ("darl.pairs", "read_pairs"),
-    "load_recipe": ("darl.training.recipe_file", "load_recipe"),
-    "Recipe": ("darl.training.recipe", "Recipe"),
+    "load_recipe": ("darl.recipe.file", "load_recipe"),
+    "Recipe": ("darl.recipe.settings", "Recipe"),
     "DarlError": ("darl.errors", "DarlError"),
 }
 

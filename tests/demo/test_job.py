@@ -46,7 +46,7 @@ def test_the_summary_holds_every_figure_with_its_interval(demo: tuple[Path, dict
 
 
 def test_each_recipe_is_left_as_a_file_that_fits_again(demo: tuple[Path, dict]) -> None:
-    from darl.training.recipe_file import load_recipe
+    from darl.recipe.file import load_recipe
 
     folder, _ = demo
     assert load_recipe(folder / "naive.yaml").method == "verbalizer"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from darl.training.recipe_file import load_recipe
+from darl.recipe.file import load_recipe
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -8,8 +8,8 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from darl.recipe.settings import Recipe
 from darl.training.pipeline import fit
-from darl.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

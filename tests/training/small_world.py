@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from darl.training.recipe import Recipe
+from darl.recipe.settings import Recipe
 
 GRADES = ["irrelevant", "weak", "strong"]
 ITEMS = {

@@ -10,7 +10,7 @@ import pytest
 from small_world import GRADES, small_recipe, write_pairs
 
 from darl.errors import DataError, EmptySplitError, LeakError, MissingGradeError
-from darl.training.recipe import Recipe
+from darl.recipe.settings import Recipe
 from darl.training.splits import load_splits
 
 

@@ -17,10 +17,10 @@ from darl.errors import RecipeError
 from darl.losses import CrossEntropy
 from darl.model import RelevanceModel
 from darl.model.head import head_name
+from darl.recipe.settings import Recipe
 from darl.training import tune
 from darl.training.interpolate import interpolate
 from darl.training.pipeline import fit
-from darl.training.recipe import Recipe
 from darl.training.splits import Splits, load_splits
 from darl.training.starts import class_weights, fresh_model, make_recipe_loss
 from darl.training.tune import tune_model

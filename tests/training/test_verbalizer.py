@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM
 from darl.errors import BackboneError, RecipeError
 from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
+from darl.recipe.settings import Recipe
 from darl.training import verbalizer
 from darl.training.pipeline import fit
-from darl.training.recipe import Recipe
 from darl.training.splits import load_splits
 from darl.training.starts import fresh_model
 from darl.training.verbalizer import IGNORED, answer_tokens, tune_verbalizer, zero_shot

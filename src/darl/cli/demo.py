@@ -18,7 +18,7 @@ def demo(
 
     Stopped or killed, the same command resumes it.
     """
-    from darl.training.progress import quiet_libraries
+    from darl.progress import quiet_libraries
 
     quiet_libraries()
     from darl.demo.job import run_demo

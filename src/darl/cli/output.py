@@ -42,7 +42,7 @@ def start_logging() -> None:
 @contextlib.contextmanager
 def working(*, quiet: bool = False) -> Iterator[None]:
     """Work during which libraries are calm and nothing but the result may reach standard output."""
-    from darl.training.progress import quiet_libraries
+    from darl.progress import quiet_libraries
 
     quiet_libraries()
     log = logging.getLogger("darl")

@@ -23,7 +23,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a short commented recipe to edit."""
-    from darl.training.recipe_template import recipe_template
+    from darl.recipe.template import recipe_template
 
     if path.exists() and not force:
         raise StorageError(
@@ -31,7 +31,7 @@ def init(
         )
     facts = {}
     if train is not None:
-        from darl.training.recipe_guess import guess_data
+        from darl.recipe.guess import guess_data
 
         facts = guess_data(train, path.parent)
     atomic_write_text(path, recipe_template(file=str(path), **facts))
@@ -49,7 +49,7 @@ def show(
     ] = None,
 ) -> None:
     """Check a recipe and print it whole, every key with its value."""
-    from darl.training.recipe_file import load_recipe, recipe_to_yaml
+    from darl.recipe.file import load_recipe, recipe_to_yaml
 
     put(recipe_to_yaml(load_recipe(recipe, overrides or ())))
 
@@ -57,6 +57,6 @@ def show(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of recipes, for an editor's completion."""
-    from darl.training.recipe_file import recipe_schema
+    from darl.recipe.file import recipe_schema
 
     put_json(recipe_schema())

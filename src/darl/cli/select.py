@@ -50,8 +50,8 @@ def select(
         from darl.dasa import select as run_select
         from darl.pairs import read_pairs, write_pairs
         from darl.pairs.formats import file_kind
+        from darl.progress import Reporter
         from darl.verbs.inputs import as_model
-        from darl.verbs.progress import RateReporter
         from darl.verbs.run_data import run_splits
 
         file_kind(out)  # an unknown format is refused before the work
@@ -68,7 +68,7 @@ def select(
             judging = known.evaluations
             note(f"guarding against the run's own {', '.join(judging)}")
         table = _pool(pool, names)
-        with RateReporter(quiet=quiet).bar("scoring the pool", _size(table)) as advance:
+        with Reporter(quiet=quiet).bar("scoring the pool", _size(table)) as advance:
             picked = run_select(
                 loaded,
                 table,

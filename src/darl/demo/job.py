@@ -19,11 +19,11 @@ from darl.dasa import select
 from darl.demo.world import annotate, make_world, write_world
 from darl.evaluation import Evaluation, Interval
 from darl.pairs import PairTable, read_pairs
+from darl.progress import Reporter
+from darl.recipe.file import recipe_to_yaml
+from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, atomic_write_text
 from darl.training.pipeline import FitResult, fit
-from darl.training.progress import Reporter
-from darl.training.recipe import Recipe
-from darl.training.recipe_file import recipe_to_yaml
 
 GRADES = ["irrelevant", "weak", "strong"]
 # The demo must end in minutes on two cores, so the lower layers of the LLM stay frozen in every model alike

@@ -1,1 +1,1 @@
-"""Training: recipe, probe, tune, interpolate, calibrate, pipeline."""
+"""Training: splits, probe, tune, interpolate, calibrate, decide, and the pipeline that runs them."""

@@ -17,10 +17,10 @@ from darl.model import RelevanceModel
 from darl.model.features import FeatureSpec
 from darl.model.relevance_model import softmax
 from darl.ood import OODReference, fit_reference, make_detector
+from darl.progress import Reporter
+from darl.recipe.settings import Recipe
 from darl.training.calibrate import fit_temperature
 from darl.training.frozen import load_frozen
-from darl.training.progress import Reporter
-from darl.training.recipe import Recipe
 from darl.training.run import Run, Stage, versions
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_weights

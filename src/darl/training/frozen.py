@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from darl.model.features import FeatureSpec
-from darl.training.recipe import Recipe
+from darl.recipe.settings import Recipe
 from darl.training.run import Stage
 
 

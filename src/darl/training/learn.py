@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 from darl.model import RelevanceModel
 from darl.model.features import head_and_pooled_features
 from darl.model.head import head_of
+from darl.progress import Reporter
+from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, read_json
 from darl.training.frozen import base_features_wanted, save_frozen
 from darl.training.interpolate import Candidate, choose, interpolate
 from darl.training.probe import fit_probe
 from darl.training.processes import is_main
-from darl.training.progress import Reporter
-from darl.training.recipe import Recipe
 from darl.training.run import Run, Stage
 from darl.training.splits import Splits
 from darl.training.starts import (

@@ -17,13 +17,13 @@ from darl.errors import RecipeError
 from darl.evaluation import Evaluation, evaluate_predictions, render
 from darl.model import RelevanceModel
 from darl.pairs import PairTable
+from darl.progress import Reporter, quiet_libraries
+from darl.recipe.file import load_recipe
+from darl.recipe.settings import Recipe
 from darl.storage import atomic_file, atomic_write_json, atomic_write_text, storage_errors
 from darl.training.finish import finish_stage
 from darl.training.learn import learn_stages
 from darl.training.processes import barrier, device, is_main
-from darl.training.progress import Reporter, quiet_libraries
-from darl.training.recipe import Recipe
-from darl.training.recipe_file import load_recipe
 from darl.training.run import Run
 from darl.training.splits import Splits, load_splits
 from darl.training.starts import check_backbone

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from darl.errors import RunError
+from darl.recipe.file import recipe_to_yaml
+from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, atomic_write_text, read_json, stable_hash, storage_errors
 from darl.training.processes import barrier, is_main
-from darl.training.recipe import Recipe
-from darl.training.recipe_file import recipe_to_yaml
 
 PACKAGES = ("darl", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scikit-learn", "pyarrow")
 # these do not change what is computed

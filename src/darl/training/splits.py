@@ -13,7 +13,7 @@ from darl.grades import GradeScale
 from darl.pairs import PairTable, read_pairs
 from darl.pairs.leaks import check_leaks
 from darl.pairs.splitting import split_pairs
-from darl.training.recipe import DataSettings, Recipe, Source
+from darl.recipe.settings import DataSettings, Recipe, Source
 
 log = logging.getLogger(__name__)
 

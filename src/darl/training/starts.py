@@ -12,8 +12,8 @@ from darl.model.backbones import is_decoder, load_tokenizer, resolve_backbone
 from darl.model.head import set_head
 from darl.model.template import PairTemplate
 from darl.pairs import PairTable
+from darl.recipe.settings import Recipe
 from darl.training.processes import device
-from darl.training.recipe import Recipe
 from darl.training.run import Stage
 from darl.training.tune import balanced_class_weights
 from darl.training.verbalizer import check_verbalizer, zero_shot

@@ -18,10 +18,10 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from transformers.trainer_utils import EvalPrediction
 
 from darl.errors import RecipeError, StorageError
+from darl.progress import Advance
+from darl.recipe.settings import TuneSettings
 from darl.training.checkpoints import drop_broken_checkpoints, is_disk_error, last_whole_checkpoint, mark_whole
 from darl.training.processes import barrier, is_main, world_size
-from darl.training.progress import Advance
-from darl.training.recipe import TuneSettings
 from darl.training.trackers import tensorboard, with_trackers
 
 LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]

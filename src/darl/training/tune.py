@@ -17,9 +17,9 @@ from darl.losses import GradeLoss
 from darl.model import RelevanceModel
 from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, is_head_parameter
+from darl.progress import Advance
+from darl.recipe.settings import LoraSettings, Recipe, TuneSettings
 from darl.training.processes import is_main
-from darl.training.progress import Advance
-from darl.training.recipe import LoraSettings, Recipe, TuneSettings
 from darl.training.trainer import train
 
 

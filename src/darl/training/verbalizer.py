@@ -19,9 +19,9 @@ from darl.model import RelevanceModel
 from darl.model.backbones import Backbone, is_decoder, load_causal_lm
 from darl.model.encoding import EncodedPairs
 from darl.model.head import set_head
+from darl.progress import Advance
+from darl.recipe.settings import Recipe
 from darl.training.processes import is_main
-from darl.training.progress import Advance
-from darl.training.recipe import Recipe
 from darl.training.trainer import train
 from darl.training.tune import freeze, with_learning_rate
 

@@ -9,8 +9,8 @@ from typing import Any
 from darl.errors import ModelError
 from darl.evaluation import Comparison, Predictions, compare_predictions
 from darl.model import RelevanceModel
+from darl.progress import Reporter
 from darl.verbs.inputs import OnBadRows, as_model, as_table
-from darl.verbs.progress import RateReporter
 
 
 def compare(
@@ -55,7 +55,7 @@ def compare(
         )
     table, reporter = (
         as_table(pairs, a.scale, columns=columns, where=where, on_bad_rows=on_bad_rows),
-        RateReporter(quiet=quiet),
+        Reporter(quiet=quiet),
     )
     grades = table.grades
     predictions = []

@@ -11,8 +11,8 @@ import numpy as np
 from darl.errors import DataError
 from darl.evaluation import Evaluation, SplitEvaluation, evaluate_predictions
 from darl.model import RelevanceModel
+from darl.progress import Reporter
 from darl.verbs.inputs import OnBadRows, as_model, as_splits, as_table
-from darl.verbs.progress import RateReporter
 
 OOD_SLICE = "ood_percentile"
 _BANDS = ((0, 50), (50, 90), (90, 99), (99, 100))
@@ -58,7 +58,7 @@ def evaluate(
         found = darl.evaluate("runs/shop/model", {"id": "test.jsonl", "far": "shifted.jsonl"}, slices=["domain"])
         found.splits["far"].metrics["macro_f1"].estimate, found.gap["far"]["macro_f1"].low
     """
-    model, sources, reporter = as_model(model), as_splits(pairs), RateReporter(quiet=quiet)
+    model, sources, reporter = as_model(model), as_splits(pairs), Reporter(quiet=quiet)
     if id_split is not None and id_split not in sources:
         raise DataError(f"no split is called {id_split!r}", mend=f"choose from {', '.join(sources)}")
     tables = {

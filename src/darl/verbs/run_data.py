@@ -7,7 +7,7 @@ from pathlib import Path
 
 from darl.errors import DarlError, DataError
 from darl.pairs import PairTable
-from darl.training.recipe_file import load_recipe
+from darl.recipe.file import load_recipe
 from darl.training.splits import load_splits
 from darl.verbs.inputs import model_folder
 

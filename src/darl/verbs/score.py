@@ -20,9 +20,9 @@ from darl.pairs.columns import filter_mask, rename_columns
 from darl.pairs.formats import RawTable, file_kind, join
 from darl.pairs.schema import PROVENANCE, TEXT, text_column
 from darl.pairs.sources import open_source, source_name
+from darl.progress import Reporter
 from darl.verbs.chunk_writer import chunk_writer
 from darl.verbs.inputs import OnBadRows, as_model
-from darl.verbs.progress import RateReporter
 
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
 PREFIX = "darl_"
@@ -104,7 +104,7 @@ def score_pairs(
     model = as_model(model)
     ood = ood and model.ood is not None
     names = _result_names(table, model, ood, prefix)
-    reporter, start = RateReporter(quiet=quiet), time.monotonic()
+    reporter, start = Reporter(quiet=quiet), time.monotonic()
 
     def results(advance: Any) -> Iterator[pa.Table]:
         for begin in range(0, len(queries), chunk):

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from darl.errors import RecipeError
-from darl.training.recipe import Recipe
+from darl.recipe.settings import Recipe
 
 Key = tuple[str | int, ...]
 _KINDS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from darl.training.recipe_yaml import dump_yaml
+from darl.recipe.yaml_text import dump_yaml
 
 _TEMPLATE = """\
 # A darl recipe. Edit the four parts marked (1) to (4), then run:  darl fit {file}

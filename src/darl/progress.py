@@ -1,4 +1,4 @@
-"""Progress for people: one bar a step of work, with the time left, on standard error."""
+"""Progress for people: one bar a step of work, with its speed and the time left, on standard error."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 Advance = Callable[[int], None]
 
 
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} a second")
+
+
 class Reporter:
-    """Says what is being done and how long it will take.
+    """Says what is being done, how fast, and how long it will take.
 
     On a terminal each step is a bar; elsewhere (a log file, CI) a step longer than ``every`` seconds writes a
     line now and then, so that a silent job never looks dead.
@@ -26,7 +33,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, what: str, total: int, unit: str = "pairs") -> Iterator[Advance]:
@@ -34,17 +41,16 @@ class Reporter:
         if self.quiet or total <= 0:
             yield lambda done: None
         elif self.console.is_terminal:
-            with Progress(
+            columns = (
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 TextColumn(unit),
-                TimeElapsedColumn(),
+                _Rate(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                console=self.console,
-                transient=False,
-            ) as progress:
+            )
+            with Progress(*columns, console=self.console) as progress:
                 task = progress.add_task(what, total=total)
                 yield lambda done: progress.advance(task, done)
         else:
@@ -58,10 +64,10 @@ class Reporter:
             nonlocal last, count
             count += done
             now = time.monotonic()
-            if now - last >= self.every or (count >= total and now - start >= self.every):
-                last = now
-                left = (now - start) / max(count, 1) * (total - count)
-                self.say(f"{what}: {count}/{total} {unit}, {now - start:.0f} s, {left:.0f} s left")
+            if now - last >= self.every:
+                last, rate = now, count / (now - start)
+                left = (total - count) / rate
+                self.say(f"{what}: {count:,} of {total:,} {unit}, {rate:,.1f} a second, {left:.0f} s left")
 
         return advance
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darl.errors import RecipeError
-from darl.training.recipe_yaml import parse_yaml
+from darl.recipe.yaml_text import parse_yaml
 
 # What a short form stands for: `backbone: minilm-l6` is `backbone: {name: minilm-l6}`.
 _SHORT_FORMS = {"backbone": "name", "loss": "name"}

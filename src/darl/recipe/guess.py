@@ -18,7 +18,7 @@ MOST_GRADES = 20
 
 
 def guess_data(source: str, folder: str | Path, columns: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Arguments for :func:`~darl.training.recipe_template.recipe_template`, read off the pairs.
+    """Arguments for :func:`~darl.recipe.template.recipe_template`, read off the pairs.
 
     Args:
         source: the graded pairs.

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from darl.errors import GradeError, RecipeError
+from darl.recipe.overrides import apply_override, parse_override
+from darl.recipe.paths import resolve_paths
+from darl.recipe.problems import InvalidRecipeError, Key, Problem, problems_of
+from darl.recipe.settings import Recipe
+from darl.recipe.yaml_text import dump_yaml, parse_yaml
 from darl.storage import storage_errors
-from darl.training.recipe import Recipe
-from darl.training.recipe_overrides import apply_override, parse_override
-from darl.training.recipe_paths import resolve_paths
-from darl.training.recipe_problems import InvalidRecipeError, Key, Problem, problems_of
-from darl.training.recipe_yaml import dump_yaml, parse_yaml
 
 MEMORY = "<recipe>"
 

@@ -1,6 +1,6 @@
 """The recipe: every setting of a run, with its default and the reason for it.
 
-A recipe is one YAML file. :mod:`darl.training.recipe_file` reads it; this file says what may stand in it.
+A recipe is one YAML file. :mod:`darl.recipe.file` reads it; this file says what may stand in it.
 Defaults were chosen on dev sets of real suites; ``docs/experiments.md`` has the figures.
 """
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darl.errors import DataError, GradeError, RecipeError, StorageError
-from darl.training.recipe import Recipe
-from darl.training.recipe_file import load_recipe, parse_recipe, recipe_schema, recipe_to_yaml
-from darl.training.recipe_guess import guess_data
-from darl.training.recipe_problems import InvalidRecipeError
-from darl.training.recipe_template import recipe_template
+from darl.recipe.file import load_recipe, parse_recipe, recipe_schema, recipe_to_yaml
+from darl.recipe.guess import guess_data
+from darl.recipe.problems import InvalidRecipeError
+from darl.recipe.settings import Recipe
+from darl.recipe.template import recipe_template
 
 SMALL = "grades: [irrelevant, weak, strong]\ndata: {train: /d/train.csv}\n"
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda t: t.strip() == t)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darl.errors import RecipeError
-from darl.training.recipe_yaml import dump_yaml, parse_yaml
+from darl.recipe.yaml_text import dump_yaml, parse_yaml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
