@@ -63,26 +63,21 @@ class GradeScale:
     def parse(self, value: object) -> int:
         """A grade from its name (any case) or its integer (``2``, ``2.0``, ``"2"``).
 
-        A name wins over a number, so a scale named ("1", "2", "3") reads "1" as its lowest grade.
+        A name wins over a number, so a scale named ("1", "2", "3") reads "1" and 1 as its lowest grade.
 
         Raises:
             GradeError: the value is neither.
         """
-        if isinstance(value, str):
-            text = value.strip()
-            for grade, name in enumerate(self.names):
-                if name.casefold() == text.casefold():
-                    return grade
-            try:
-                number = float(text)
-            except ValueError:
-                number = math.nan
-        else:
-            try:
-                number = float(value)  # type: ignore[arg-type]
-            except (TypeError, ValueError):
-                number = math.nan
-        if math.isfinite(number) and number == int(number) and 0 <= number < self.size:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        whole = math.isfinite(number) and number == int(number)
+        text = value.strip() if isinstance(value, str) else str(int(number)) if whole else ""
+        for grade, name in enumerate(self.names):
+            if name.casefold() == text.casefold():
+                return grade
+        if whole and 0 <= number < self.size:
             return int(number)
         raise GradeError(
             f"grade {value!r} is not on the scale",
