@@ -35,13 +35,13 @@ FROZEN_LAYERS = 22
 class Size:
     """How large a demo is: pairs a split, labels bought, epochs."""
 
-    train: int = 240
+    train: int = 216
     dev_id: int = 75
     dev_ood: int = 60
-    pool: int = 210
-    test_id: int = 120
-    test_ood: int = 120
-    budget: int = 45
+    pool: int = 160
+    test_id: int = 108
+    test_ood: int = 108
+    budget: int = 40
     epochs: float = 2
 
     def world(self) -> dict[str, int]:
@@ -167,32 +167,38 @@ def _select(result: FitResult, data: Path, budget: int, seed: int, reporter: Rep
 
 
 METRICS = (("macro_f1", "macro-F1 ↑"), ("qwk", "QWK ↑"), ("ece", "ECE ↓"))
+TRAFFIC = (("id", "known (ID)"), ("ood", "new (OOD)"))
 
 
 def _print(results: dict[str, FitResult], folder: Path, seconds: float) -> None:
-    table = Table(title="naive LLM against DaRL, in and out of distribution", title_justify="left")
+    table = Table(title="naive LLM against DaRL, on known and on new lines of insurance", title_justify="left")
+    table.add_column("traffic")
     table.add_column("model")
-    for split in ("ID", "OOD"):
-        for _, label in METRICS:
-            table.add_column(f"{split}\n{label}", justify="right")
-    table.add_column("gap ID−OOD\nmacro-F1", justify="right")
-    rows = {}
-    for name, result in results.items():
-        evaluation = result.evaluation
-        assert evaluation is not None
-        rows[name] = figures(evaluation)
-        cells = [_cell(evaluation.splits[s].metrics[m]) for s in ("id", "ood") for m, _ in METRICS]
-        table.add_row(name, *cells, _cell(evaluation.gap["ood"]["macro_f1"]))
+    for _, label in METRICS:
+        table.add_column(label, justify="right", no_wrap=True)
+    for split, name in TRAFFIC:
+        for model, result in results.items():
+            assert result.evaluation is not None
+            cells = [_cell(result.evaluation.splits[split].metrics[metric]) for metric, _ in METRICS]
+            table.add_row(name if model == "naive" else "", model, *cells, end_section=model == "darl-relabelled")
+    for model, result in results.items():
+        assert result.evaluation is not None
+        cells = [_cell(result.evaluation.gap["ood"][metric], sign="+") for metric, _ in METRICS]
+        table.add_row("gap ID − OOD" if model == "naive" else "", model, *cells)
+    rows = {name: figures(result.evaluation) for name, result in results.items() if result.evaluation}
     atomic_write_json(folder / "summary.json", rows)
-    console = Console()
+    console = Console(width=max(88, Console().width))
     console.print()
     console.print(table)
-    console.print("in brackets: 95 % intervals over resampled queries")
-    console.print(f"done in {seconds / 60:.1f} minutes; everything is in {folder}/")
+    console.print("in brackets: 95 % intervals over resampled queries, wide because the demo is small")
+    console.print(f"done in {seconds / 60:.1f} minutes; everything is in {folder}/", markup=False)
     model = results["darl-relabelled"].model_path
-    console.print("next, try a model on pairs of your own, or fit your own data:")
-    console.print(f"  darl score {model} {folder}/data/pool.jsonl -o scored.parquet", markup=False, soft_wrap=True)
-    console.print("  darl recipe init recipe.yaml     (edit it, then: darl fit recipe.yaml)", markup=False)
+    console.print("\nnext, score pairs of your own with the model, or fit it on your own data:", markup=False)
+    for line in (
+        f".venv/bin/darl score {model} {folder}/data/pool.jsonl -o scored.parquet",
+        ".venv/bin/darl recipe init recipe.yaml     # edit it, then: .venv/bin/darl fit recipe.yaml",
+    ):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def figures(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:
@@ -206,5 +212,5 @@ def figures(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def _cell(interval: Interval) -> str:
-    return f"{interval.estimate:.3f}\n[{interval.low:.2f}, {interval.high:.2f}]"
+def _cell(interval: Interval, sign: str = "") -> str:
+    return f"{interval.estimate:{sign}.2f} [{interval.low:.2f}, {interval.high:.2f}]".replace("0.", ".")
