@@ -21,7 +21,7 @@ def demo(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def test_it_fits_the_three_models_and_saves_each(demo: tuple[Path, dict]) -> None:
     _, results = demo
-    assert list(results) == ["naive", "darl", "darl-relabelled"]
+    assert list(results) == ["naive", "darl", "darl-again"]
     assert all((result.model_path / "darl.json").is_file() for result in results.values())
 
 
@@ -32,13 +32,13 @@ def test_the_labels_bought_are_pool_pairs_and_training_data_of_the_last_fit(demo
     assert 0 < len(bought) <= job.QUICK.budget
     assert set(zip(bought.queries, bought.items, strict=True)) <= set(zip(pool.queries, pool.items, strict=True))
     sizes = {name: result.metrics["sizes"]["train"] for name, result in results.items()}
-    assert sizes["darl-relabelled"] == sizes["darl"] + len(bought)
+    assert sizes["darl-again"] == sizes["darl"] + len(bought)
 
 
 def test_the_summary_holds_every_figure_with_its_interval(demo: tuple[Path, dict]) -> None:
     folder, _ = demo
     summary = json.loads((folder / "summary.json").read_text())
-    for model in ("naive", "darl", "darl-relabelled"):
+    for model in ("naive", "darl", "darl-again"):
         for split in ("id", "ood"):
             for metric in ("macro_f1", "qwk", "ece"):
                 estimate, low, high = summary[model][split][metric]

@@ -63,7 +63,7 @@ def run_demo(
         backbone: any backbone with a language-model head.
 
     Returns:
-        name → result of ``naive``, ``darl`` and ``darl-relabelled``.
+        name → result of ``naive``, ``darl`` and ``darl-again``.
     """
     started, reporter, size = time.monotonic(), Reporter(), QUICK if quick else Size()
     world = make_world(seed, **size.world())
@@ -90,10 +90,10 @@ def run_demo(
     )
     PairTable.from_rows(labelled).to_jsonl(data / "labelled.jsonl")
 
-    reporter.say(f"\n[4/4] {ABOUT['darl-relabelled']}")
+    reporter.say(f"\n[4/4] {ABOUT['darl-again']}")
     again = darl_recipe(data, backbone, size, seed, extra=[str(data / "labelled.jsonl")])
-    atomic_write_text(folder / "darl-relabelled.yaml", recipe_to_yaml(again))
-    results["darl-relabelled"] = fit(again, run=folder / "runs" / "darl-relabelled")
+    atomic_write_text(folder / "darl-again.yaml", recipe_to_yaml(again))
+    results["darl-again"] = fit(again, run=folder / "runs" / "darl-again")
 
     _print(results, folder, time.monotonic() - started)
     if not keep:
@@ -104,7 +104,7 @@ def run_demo(
 ABOUT = {
     "naive": "the naive LLM: fine-tuned to answer with grade words",
     "darl": "DaRL: probe, tune, interpolate, calibrate",
-    "darl-relabelled": "DaRL again, with the labels of what it had not covered",
+    "darl-again": "DaRL again, with the labels of what it had not covered",
 }
 
 
@@ -180,7 +180,7 @@ def _print(results: dict[str, FitResult], folder: Path, seconds: float) -> None:
         for model, result in results.items():
             assert result.evaluation is not None
             cells = [_cell(result.evaluation.splits[split].metrics[metric]) for metric, _ in METRICS]
-            table.add_row(name if model == "naive" else "", model, *cells, end_section=model == "darl-relabelled")
+            table.add_row(name if model == "naive" else "", model, *cells, end_section=model == "darl-again")
     for model, result in results.items():
         assert result.evaluation is not None
         cells = [_cell(result.evaluation.gap["ood"][metric], sign="+") for metric, _ in METRICS]
@@ -192,7 +192,7 @@ def _print(results: dict[str, FitResult], folder: Path, seconds: float) -> None:
     console.print(table)
     console.print("in brackets: 95 % intervals over resampled queries, wide because the demo is small")
     console.print(f"done in {seconds / 60:.1f} minutes; everything is in {folder}/", markup=False)
-    model = results["darl-relabelled"].model_path
+    model = results["darl-again"].model_path
     console.print("\nnext, score pairs of your own with the model, or fit it on your own data:", markup=False)
     for line in (
         f".venv/bin/darl score {model} {folder}/data/pool.jsonl -o scored.parquet",
