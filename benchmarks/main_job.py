@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from darl.evaluation import METRICS, evaluate_predictions
-from darl.evaluation.comparison import Predictions, compare_predictions
+from darl.evaluation import METRICS, SplitEvaluation, evaluate_predictions
 from darl.grades import GradeScale
 from darl.recipe.file import load_recipe
 from darl.storage import atomic_write_json
@@ -54,6 +53,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, help="pairs of each test and dev set, where fewer than all")
     parser.add_argument("--methods", nargs="+", default=["cross_entropy", "darl"], choices=list(METHODS))
     parser.add_argument("--runs", type=Path, default=Path("runs/main_job"))
+    parser.add_argument("--baseline", nargs="*", default=[], metavar="KEY=VALUE", help="for the baselines alone")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for every method alike")
     args = parser.parse_args()
 
@@ -69,7 +69,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {}
     for seed in args.seeds:
         for method in args.methods:
-            overrides = [*shared, f"seed={seed}", *METHODS[method]]
+            overrides = [*shared, f"seed={seed}", *METHODS[method], *(args.baseline if method != "darl" else [])]
             if args.test:
                 keys = [key for key in sized if not (key == "data.dev_ood" and "data.dev_ood=null" in overrides)]
                 overrides += [f"{key}.sample={args.test}" for key in keys]
@@ -84,16 +84,13 @@ def main() -> None:
     rows = summarise(predictions, scale, seconds)
     for row in rows:
         row |= {"suite": args.suite, "backbone": args.backbone, "kind": args.kind, "train": args.train}
+        row |= {"set": args.set, "baseline": args.baseline}
     show(rows)
     save(rows, args)
 
 
 def summarise(predictions: dict, scale: GradeScale, seconds: dict[str, list[float]]) -> list[dict]:
-    """Mean over seeds of every figure, and darl's paired differences to each baseline, all seeds together.
-
-    The queries of one test set are the same for every seed, so seeds are stacked as further pairs of the
-    same queries: the bootstrap then resamples queries, and the spread over seeds is inside each query.
-    """
+    """Mean and deviation over seeds of every figure, and darl's paired differences to each baseline."""
     rows = []
     tiers = list(next(iter(next(iter(predictions.values())).values())))
     for method, seeds in predictions.items():
@@ -117,24 +114,25 @@ def summarise(predictions: dict, scale: GradeScale, seconds: dict[str, list[floa
 
 
 def paired(base: dict, ours: dict, tier: str, scale: GradeScale) -> dict[str, list[float]]:
-    """metric → [difference, low, high] of darl minus the baseline."""
+    """metric → [difference, low, high] of darl minus the baseline: the mean over seeds, queries resampled.
 
-    def stack(runs: dict, key: str) -> np.ndarray:
-        return np.concatenate([runs[seed][tier][key] for seed in sorted(runs)])
+    Every seed and both models see the same draws of queries, so each draw gives one mean difference.
+    """
 
-    found = compare_predictions(
-        Predictions(stack(base, "probabilities"), stack(base, "predicted")),
-        Predictions(stack(ours, "probabilities"), stack(ours, "predicted")),
-        grades=stack(base, "grades"),
-        scale=scale,
-        groups=stack(base, "groups"),
-        bootstrap=2000,
-    )
-    return {
-        metric: [m.difference.difference.estimate, m.difference.difference.low, m.difference.difference.high]
-        for metric, m in found.metrics.items()
-        if metric in SHOWN
-    }
+    def judged(runs: dict, seed: int) -> SplitEvaluation:
+        p = runs[seed][tier]
+        return evaluate_predictions(
+            p["grades"], p["probabilities"], p["predicted"], scale=scale, groups=p["groups"], bootstrap=2000
+        )
+
+    pairs = [(judged(base, seed), judged(ours, seed)) for seed in sorted(base)]
+    found = {}
+    for metric in SHOWN:
+        estimate = np.mean([b.metrics[metric].estimate - a.metrics[metric].estimate for a, b in pairs])
+        draws = np.mean([b.draws[metric] - a.draws[metric] for a, b in pairs], axis=0)
+        low, high = np.nanquantile(draws, [0.025, 0.975])
+        found[metric] = [float(estimate), float(low), float(high)]
+    return found
 
 
 def show(rows: list[dict]) -> None:
