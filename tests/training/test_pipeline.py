@@ -101,3 +101,13 @@ def test_braces_in_the_output_are_no_format(
     monkeypatch.chdir(tmp_path)
     changes = {"output": "{name}-{x}", "tune": {"start": "random", "epochs": 0.2}, "ood": {"enabled": False}}
     assert fit(small_recipe(world, tiny_encoder, **changes), quiet=True).folder == Path("small-{x}")
+
+
+def test_the_probe_itself_is_a_candidate_and_a_random_head_is_not(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    settings = {"alphas": [0.0, 1.0], "max_id_loss": 0.05, "min_gain": 0.0}
+    recipe = small_recipe(world, tiny_encoder, tune={"start": "auto", "epochs": 1}, interpolate=settings)
+    choices = fit(recipe, run=tmp_path, quiet=True).metrics["choices"]
+    places = [(c["start"], c["alpha"]) for c in choices["interpolate"]["candidates"]]
+    assert sorted(places) == [("probe", 0.0), ("probe", 1.0), ("random", 1.0)]

@@ -35,12 +35,12 @@ FROZEN_LAYERS = 22
 class Size:
     """How large a demo is: pairs a split, labels bought, epochs."""
 
-    train: int = 216
+    train: int = 204
     dev_id: int = 75
     dev_ood: int = 60
-    pool: int = 160
-    test_id: int = 108
-    test_ood: int = 108
+    pool: int = 150
+    test_id: int = 99
+    test_ood: int = 99
     budget: int = 40
     epochs: float = 2
 
@@ -147,7 +147,7 @@ def darl_recipe(data: Path, backbone: str, size: Size, seed: int, extra: list[st
     """DaRL's stages; tuning begins from the probe, which is what helps on an LLM."""
     settings: dict[str, Any] = _shared(data, backbone, size, seed, extra or []) | {"name": "darl"}
     settings["tune"] = {**settings["tune"], "start": "probe"}
-    settings["interpolate"] = {"alphas": [0.7, 1.0], "dev_limit": 60}
+    settings["interpolate"] = {"alphas": [0.0, 0.7, 1.0], "dev_limit": 60}
     return Recipe.model_validate(settings)
 
 

@@ -156,8 +156,8 @@ class InterpolateSettings(Settings):
 
     enabled: bool = True
     start: str = Field(default="start", description="the model as tuning began, or the folder of a saved darl model")
-    alphas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        default=[0.7, 0.85, 1.0], description="in (0, 1]; 1.0 always is a candidate"
+    alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        default=[0.0, 0.7, 0.85, 1.0], description="0: where tuning began (the probe); 1: tuned, always a candidate"
     )
     max_id_loss: float = Field(default=0.003, ge=0, description="ε: how much of the dev_id objective may be given up")
     min_gain: float = Field(default=0.005, ge=0, description="a candidate must beat plain tuning on dev_ood by this")

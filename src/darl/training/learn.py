@@ -172,12 +172,14 @@ def _interpolate(
     model = fresh_model(recipe)
     encoded = {name: model.encode(table) for name, table in devs.items()}
     candidates: list[Candidate] = []
-    worth_choosing = len(alphas) * len(tuned) > 1
-    total = len(alphas) * len(tuned) * sum(map(len, devs.values()))
+    # a random head says nothing before it is tuned, unless the other end is a saved model
+    places = [(s, a) for s in tuned for a in alphas if a > 0 or s != "random" or settings.start != "start"]
+    worth_choosing = len(places) > 1
+    total = len(places) * sum(map(len, devs.values()))
     with reporter.bar("interpolate: dev", total if worth_choosing else 0) as advance:
         for start, stage in tuned.items():
             ends = _start_state(recipe, start, probe, settings.start), load_file(stage.folder / WEIGHTS)
-            for alpha in alphas:
+            for alpha in (a for s, a in places if s == start):
                 if not worth_choosing:
                     candidates.append(Candidate(start, alpha, 0.0, None))
                     continue
