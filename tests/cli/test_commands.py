@@ -140,6 +140,15 @@ def test_a_model_in_its_run_brings_its_own_guards(small_model: Path, graded_csv:
     result = run("select", folder, pool, "--budget", 3, "-o", out, "-q")
     assert "dev_id" in result.stderr
     assert [json.loads(line)["query"] for line in out.read_text().splitlines()] == ["new words"]
+    assert "no pool is named" in run("select", folder, "--budget", 3, "-o", out, "-q", code=2).stderr
+    (folder / "recipe.yaml").write_text(
+        recipe.replace("}\n", f", pool: {{path: {pool}, where: {{title: a new item}}}}}}\n")
+    )
+    pool.write_text("query,title\nnew words,a new item\nmore words,another item\n")
+    run("select", folder, "--budget", 3, "-o", out, "-q")
+    assert [json.loads(line)["query"] for line in out.read_text().splitlines()] == ["new words"]
+    run("select", folder, pool, "--where", "title=another item", "--budget", 3, "-o", out, "-q")
+    assert [json.loads(line)["query"] for line in out.read_text().splitlines()] == ["more words"]
     train.unlink()
     assert "--train and --against" in run("select", folder, pool, "--budget", 3, "-o", out, code=2).stderr
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darl.cli.arguments import Columns, Device, Quiet, Seed, mapping, named_files
+from darl.cli.arguments import Columns, Device, Quiet, Seed, Where, filters, mapping, named_files
 from darl.cli.output import Output, note, put, put_json, working
 
 SHOWN = 20
@@ -15,11 +15,13 @@ SHOWN = 20
 
 def select(
     model: Annotated[Path, typer.Argument(help="The folder of a model, or of a run.", show_default=False)],
-    pool: Annotated[str, typer.Argument(help="The unlabelled pairs.", show_default=False)],
     budget: Annotated[int, typer.Option(min=1, help="How many pairs to pick.", show_default=False)],
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="OUT", help=".jsonl, .csv or .parquet", show_default=False)
     ],
+    pool: Annotated[
+        str | None, typer.Argument(help="The unlabelled pairs; default the pool that the run's recipe names.")
+    ] = None,
     train: Annotated[
         str | None, typer.Option(metavar="FILE", help="What the model was trained on; default what its run says.")
     ] = None,
@@ -33,6 +35,7 @@ def select(
     per_query: Annotated[int, typer.Option(min=0, help="At most so many pairs of a query; 0: no cap.")] = 5,
     strategy: Annotated[str, typer.Option(help="How pairs are ranked.")] = "coverage",
     columns: Columns = None,
+    where: Where = None,
     seed: Seed = 0,
     device: Device = None,
     explain: Annotated[
@@ -45,9 +48,10 @@ def select(
 
     A model that still lies in its run brings its training and evaluation pairs for the guards.
     """
-    names = mapping(columns, "--columns")
+    names, kept = mapping(columns, "--columns"), filters(where)
     with working(quiet=quiet):
         from darl.dasa import select as run_select
+        from darl.errors import RecipeError
         from darl.pairs import read_pairs, write_pairs
         from darl.pairs.formats import file_kind
         from darl.progress import Reporter
@@ -61,13 +65,22 @@ def select(
             # for guards the texts are enough: picks that are still out for labelling count too
             return read_pairs(path, scale=loaded.scale, columns=columns, require_grades=False)
 
-        known = None if train is not None and against else run_splits(model)
+        known = None if train is not None and against and pool else run_splits(model)
         labelled = known_pairs(train, names) if train is not None else known and known.train
         judging = {name: known_pairs(path, names) for name, path in named_files(against or []).items()}
         if not against and known is not None:
             judging = known.evaluations
             note(f"guarding against the run's own {', '.join(judging)}")
-        table = _pool(pool, names)
+        source: Any = pool
+        if source is None:
+            if known is None or known.pool is None:
+                raise RecipeError(
+                    "no pool is named",
+                    where="select",
+                    mend="give its file after the model, or `data.pool` in the recipe",
+                )
+            source, names, kept = known.pool.path, {**known.columns, **names}, {**known.pool.where, **kept}
+        table = _pool(source, names, kept)
         with Reporter(quiet=quiet).bar("scoring the pool", _size(table)) as advance:
             picked = run_select(
                 loaded,
@@ -90,22 +103,29 @@ def select(
     put(f"\n{len(picked):,} pairs → {out}")
 
 
-def _pool(path: str, columns: dict[str, str]) -> Any:
-    """The pool as one Arrow table, with the columns named as darl names them."""
-    from darl.pairs.columns import rename_columns
+def _pool(source: Any, columns: dict[str, str], where: dict[str, Any]) -> Any:
+    """The pool as one Arrow table, filtered, with the columns named as darl names them."""
+    import pyarrow as pa
+
+    from darl.errors import EmptySplitError
+    from darl.pairs.columns import filter_mask, rename_columns
     from darl.pairs.formats import join
     from darl.pairs.sources import open_source
 
     tables, lost = [], 0
     wanted = {ours: theirs for ours, theirs in columns.items() if ours != "grade"}
-    for raw in open_source(path):
+    for raw in open_source(source):
         lost += len(raw.bad)
         if raw.table.num_rows:
-            renamed = rename_columns(raw.table, wanted, where=raw.name, require_grades=False) if wanted else raw.table
-            tables.append(renamed)
+            table = raw.table.filter(pa.array(filter_mask(raw.table, where, source=raw.name))) if where else raw.table
+            tables.append(rename_columns(table, wanted, where=raw.name, require_grades=False) if wanted else table)
     if lost:
         note(f"{lost:,} rows of the pool could not be parsed and were left out")
-    return join(tables) if tables else path
+    if where and not any(table.num_rows for table in tables):
+        raise EmptySplitError(
+            f"no pair of the pool matches {where}", where=source, mend="check the filter and the file"
+        )
+    return join(tables) if tables else source
 
 
 def _size(table: Any) -> int:

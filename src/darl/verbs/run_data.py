@@ -8,16 +8,19 @@ from pathlib import Path
 from darl.errors import DarlError, DataError
 from darl.pairs import PairTable
 from darl.recipe.file import load_recipe
+from darl.recipe.settings import Source
 from darl.training.splits import load_splits
 from darl.verbs.inputs import model_folder
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run was trained on, and by name what it was and will be judged on."""
+    """What a run was trained on, by name what it was and will be judged on, and the pool its recipe names."""
 
     train: PairTable
     evaluations: dict[str, PairTable]
+    pool: Source | None
+    columns: dict[str, str]
 
 
 def run_splits(model: str | Path) -> RunData | None:
@@ -30,7 +33,8 @@ def run_splits(model: str | Path) -> RunData | None:
     if not recipe_file.is_file():
         return None
     try:
-        splits = load_splits(load_recipe(recipe_file))
+        recipe = load_recipe(recipe_file)
+        splits = load_splits(recipe)
     except DarlError as error:
         raise DataError(
             f"the pairs that the run was made from cannot be read ({error.where}: {error.what})",
@@ -38,4 +42,5 @@ def run_splits(model: str | Path) -> RunData | None:
             mend="name them with --train and --against, so that the guards can do their work",
         ) from error
     evaluations = {"dev_id": splits.dev_id, **({"dev_ood": splits.dev_ood} if splits.dev_ood is not None else {})}
-    return RunData(splits.train, evaluations | {f"test {name}": table for name, table in splits.tests.items()})
+    evaluations |= {f"test {name}": table for name, table in splits.tests.items()}
+    return RunData(splits.train, evaluations, recipe.data.pool, recipe.data.columns)
