@@ -152,10 +152,10 @@ def show(rows: list[dict]) -> None:
 
 def save(rows: list[dict], args: argparse.Namespace) -> None:
     """Replace this configuration's rows and recompute the headline from all of them."""
-    key = ("suite", "backbone", "kind", "train")
+    key = ("suite", "backbone", "kind", "train", "set", "baseline")
     known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    fresh = tuple(rows[0][part] for part in key)
-    rows = [row for row in known if tuple(row[part] for part in key) != fresh] + rows
+    fresh = [rows[0][part] for part in key]
+    rows = [row for row in known if [row[part] for part in key] != fresh] + rows
     atomic_write_json(
         RESULTS,
         {
@@ -175,11 +175,10 @@ def headline(rows: list[dict]) -> dict[str, float]:
     for row in rows:
         if "darl_minus_this" not in row:
             continue
-        ours = next(
-            r for r in rows
-            if r["method"] == "darl" and all(r[k] == row[k] for k in ("suite", "backbone", "kind", "train", "tier"))
-        )  # fmt: skip
-        name = f"{row['suite']}_{row['backbone']}_{row['kind']}_{row['method']}_{row['tier']}"
+        same = ("suite", "backbone", "kind", "train", "set", "baseline", "tier")
+        ours = next(r for r in rows if r["method"] == "darl" and all(r[k] == row[k] for k in same))
+        baseline = "_".join([row["method"], *row["baseline"]])
+        name = f"{row['suite']}_{row['backbone']}_{row['kind']}_{baseline}_{row['tier']}"
         out[f"{name}_ece_ratio"] = ours["ece"] / row["ece"]
         out[f"{name}_f1_gain"] = ours["macro_f1"] - row["macro_f1"]
         out[f"{name}_qwk_gain"] = ours["qwk"] - row["qwk"]
