@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("browser",)  # the fixtures `chromium` and `visit`, for tests of pages
+
 # A busy machine is no defect: no deadline a case. In CI the same cases are drawn every time, so that a red run
 # is the change's doing; elsewhere new ones are drawn each time.
 settings.register_profile(
