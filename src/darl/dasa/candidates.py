@@ -45,7 +45,7 @@ class Candidates:
         ood_percentiles: against held-out known pairs, in [0, 100], (n,).
         grades: predicted, (n,).
         relevance: calibrated expected gain in [0, 1], (n,).
-        p_max: probability of the likeliest grade, (n,).
+        probabilities: of the grades, calibrated, float32 (n, K).
     """
 
     scale: GradeScale
@@ -53,10 +53,15 @@ class Candidates:
     ood_percentiles: np.ndarray
     grades: np.ndarray
     relevance: np.ndarray
-    p_max: np.ndarray
+    probabilities: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ood_scores)
+
+    @property
+    def p_max(self) -> np.ndarray:
+        """Probability of the likeliest grade, (n,)."""
+        return self.probabilities.max(axis=1)
 
 
 def score_pool(model: Scorer, pool: PairTable, *, chunk: int = CHUNK, progress: Progress | None = None) -> Candidates:
@@ -76,10 +81,10 @@ def score_pool(model: Scorer, pool: PairTable, *, chunk: int = CHUNK, progress: 
     for start in range(0, len(pool), chunk):
         rows = np.arange(start, min(start + chunk, len(pool)))
         scores = model.score(pool.take(rows), ood=True)
-        confidence = np.asarray(scores.probabilities).max(axis=1)
+        chances = np.asarray(scores.probabilities, dtype=np.float32)
         parts.append(
             Candidates(
-                scores.scale, scores.ood_scores, scores.ood_percentiles, scores.grades, scores.relevance, confidence
+                scores.scale, scores.ood_scores, scores.ood_percentiles, scores.grades, scores.relevance, chances
             )
         )
         if progress:

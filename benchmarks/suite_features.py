@@ -1,0 +1,108 @@
+"""Frozen features of the real suites, cached: what the OOD and the selection benchmarks read.
+
+For each split it keeps the texts as a table of pairs and, as float16 arrays of shape (n, d):
+
+    pair     mean over the tokens of the pair, last layer: what darl's OOD reference reads by default
+    middle   the same of the middle layer
+    query    the query alone, mean over its tokens, last layer
+    item     the item alone
+
+    python benchmarks/suite_features.py --suite patents --cache CACHE
+
+A split is written when it is whole, so a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from darl.model.backbones import load_body, load_tokenizer, resolve_backbone
+from darl.model.encoding import PairEncoder
+from darl.model.features import forward_batches, pool
+from darl.pairs import PairTable, read_pairs
+from darl.storage import atomic_file
+
+BACKBONES = {"patents": ("minilm-l6", 64), "retail": ("minilm-l6", 96), "health_zh": ("me5-small", 64)}
+KINDS = ("pair", "middle", "query", "item")
+SPLITS = ("train", "dev_id", "dev_shift", "pool", "test_id", "test_near", "test_far")
+TRAIN = 4000
+"""Training pairs, the same draw for every seed."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a suite: its pairs, and its features by kind, (n, d) float32."""
+
+    pairs: PairTable
+    features: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def take(self, rows: np.ndarray) -> Split:
+        return Split(self.pairs.take(rows), {kind: matrix[rows] for kind, matrix in self.features.items()})
+
+
+def load_suite(suite: str, cache: Path, splits: Sequence[str] = SPLITS) -> dict[str, Split]:
+    """The splits of a suite with their features, computed where the cache lacks them."""
+    found, embed = {}, None
+    data = Path(os.environ.get("DARL_DATA", "../shared/data")) / f"{suite}.jsonl.gz"
+    for name in splits:
+        pairs = read_pairs(data, where={"split": name})
+        if name == "train":
+            pairs = pairs.sample(TRAIN, 0)
+        path = cache / f"{suite}-{name}-{pairs.fingerprint()[:12]}.npz"
+        if not path.exists():
+            embed = embed or _Embedder(*BACKBONES[suite])
+            arrays = embed(pairs)
+            with atomic_file(path) as scratch, scratch.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            print(f"{suite} {name}: {len(pairs):,} pairs embedded", flush=True)
+        with np.load(path) as arrays:
+            found[name] = Split(pairs, {kind: arrays[kind].astype(np.float32) for kind in KINDS})
+    return found
+
+
+class _Embedder:
+    def __init__(self, backbone: str, max_length: int) -> None:
+        found = resolve_backbone(backbone)
+        self.body = load_body(found).eval()
+        self.encoder = PairEncoder(load_tokenizer(found), max_length)
+
+    def __call__(self, pairs: PairTable) -> dict[str, np.ndarray]:
+        out = dict(zip(("pair", "middle"), self._features(pairs.queries, pairs.items), strict=True))
+        for kind, texts in (("query", pairs.queries), ("item", pairs.items)):
+            distinct = list(dict.fromkeys(texts))
+            rows = {text: row for row, text in enumerate(distinct)}
+            last, _ = self._features(distinct, [""] * len(distinct))
+            out[kind] = last[[rows[text] for text in texts]]
+        return {kind: matrix.astype(np.float16) for kind, matrix in out.items()}
+
+    def _features(self, queries: list[str], items: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        encoded = self.encoder.encode(queries, items)
+        last = np.zeros((len(encoded), self.body.config.hidden_size), dtype=np.float32)
+        middle = np.zeros_like(last)
+
+        def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
+            states = output.hidden_states  # type: ignore[attr-defined]
+            last[rows] = pool(states[-1], batch["attention_mask"], "mean").numpy()
+            middle[rows] = pool(states[len(states) // 2], batch["attention_mask"], "mean").numpy()
+
+        forward_batches(self.body, self.encoder, encoded, consume, output_hidden_states=True)
+        return last, middle
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", nargs="+", default=list(BACKBONES), choices=list(BACKBONES))
+    parser.add_argument("--cache", type=Path, default=Path("runs/suite_features"))
+    args = parser.parse_args()
+    for suite in args.suite:
+        load_suite(suite, args.cache)
