@@ -28,14 +28,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": LOW,
     "losses": {"errors", "grades", "decisions"},
     "ood": {"errors", "grades", "decisions", "storage"},
+    "labelling": LOW,
     "model": LOW | {"ood"},
     "dasa": LOW | {"ood", "model"},
     "recipe": LOW,
     "training": LOW | MIDDLE | {"model", "dasa", "recipe", "progress"},
     "verbs": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training"},
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
+    "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
     "doctor": LOW | {"model"},
-    "cli": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs", "demo", "doctor"},
+    "cli": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs", "demo", "doctor", "report", "labelling"},
 }
 FACADE = {"__init__", "__main__"}  # the package's own front door names everything
 

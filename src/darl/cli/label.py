@@ -1,0 +1,208 @@
+"""`darl label`: people grade pairs on a page in the browser; export, merge and measure what they said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from darl.cli.arguments import Columns, Quiet, listed, mapping
+from darl.cli.output import Output, note, put, put_json, save, working
+
+PAGE = "page"
+
+
+class PageByDefault(TyperGroup):
+    """`darl label picked.jsonl` is `darl label page picked.jsonl`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [PAGE, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=PageByDefault,
+    no_args_is_help=True,
+    help="Label pairs on a page in the browser: [bold]darl label picked.jsonl --grades irrelevant,weak,strong[/bold]",
+)
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE…",
+        help="Labelling databases (file or URL), or files of `darl label export`.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(PAGE)
+def page(
+    pairs: Annotated[str, typer.Argument(help="The pairs to label, as `darl select` writes them.", show_default=False)],
+    grades: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES|PATH", help="Grade names, least relevant first; or a recipe, a model or a run."),
+    ] = None,
+    guideline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Markdown or text, shown beside the pairs as it is.")
+    ] = None,
+    gold: Annotated[str | None, typer.Option(metavar="FILE", help="Pairs with known grades, mixed in unseen.")] = None,
+    gold_share: Annotated[float | None, typer.Option(help="Share of gold pairs; 0.1 to begin with.")] = None,
+    repeat_share: Annotated[float | None, typer.Option(help="Share of repeated pairs; 0.05 to begin with.")] = None,
+    labels_per_pair: Annotated[int | None, typer.Option(help="Annotators for each pair; 1 to begin with.")] = None,
+    overlap: Annotated[
+        float | None, typer.Option(help="Share of pairs that one more annotator grades; 0 to begin with.")
+    ] = None,
+    lease_minutes: Annotated[
+        float | None, typer.Option(help="How long a pair is kept for who left it open; 10 to begin with.")
+    ] = None,
+    show: Annotated[list[str] | None, typer.Option(help="Further columns to show, as in brand,colour.")] = None,
+    db: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL", help="The database; default PAIRS.labels.sqlite. Or postgresql://…"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in, by a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8765,
+    key: Annotated[str | None, typer.Option(envvar="DARL_LABEL_KEY", help="Access key; default made for you.")] = None,
+    columns: Columns = None,
+    quiet: Quiet = False,
+) -> None:
+    """Serve the labelling page; the same command goes on after a stop."""
+    names = mapping(columns, "--columns")
+    with working(quiet=quiet):
+        from darl.labelling import Database, open_project, serve_page
+        from darl.labelling.database import is_url
+        from darl.labelling.project import default_file
+        from darl.pairs import read_pairs
+        from darl.storage import storage_errors
+
+        scale = None if grades is None else _scale(grades)
+        target = db or str(default_file(pairs))
+        database = Database(target, create=True)
+        text = None
+        if guideline is not None:
+            with storage_errors(guideline):
+                text = guideline.read_text(encoding="utf-8", errors="replace")
+        settings = {
+            "gold_share": gold_share,
+            "repeat_share": repeat_share,
+            "labels_per_pair": labels_per_pair,
+            "overlap": overlap,
+            "lease_seconds": None if lease_minutes is None else 60 * lease_minutes,
+            "show": tuple(listed(show)) or None,
+            "guideline": text,
+        }
+        known = scale or _scale_of(database)
+        texts = {ours: name for ours, name in names.items() if ours != "grade"}
+        table = read_pairs(pairs, scale=known, columns=texts, require_grades=False)
+        golden = None if gold is None else read_pairs(gold, scale=known, columns=names or None)
+        project = open_project(database, table, scale=scale, gold=golden, settings=settings)
+        where = database.name if is_url(target) else target
+
+        def ready(address: Any) -> None:
+            note(f"answers go to {where}")
+            note(f"label at {address.url}   (stop with Ctrl+C; nothing is lost)")
+
+        try:
+            serve_page(project, host=host, port=port, key=key, ready=ready)
+        finally:
+            database.close()
+
+
+@app.command()
+def export(
+    sources: Sources,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A .jsonl file.", show_default=False)],
+) -> None:
+    """Write every answer as a line of JSON: who, what, when, with which note."""
+    from darl.labelling import export_answers, read_answers
+
+    found = read_answers(sources)
+    export_answers(found, out)
+    put(f"{len(found):,} answers → {out}")
+
+
+@app.command()
+def merge(
+    sources: Sources,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A .jsonl file.", show_default=False)],
+    rule: Annotated[
+        Literal["majority", "latest", "adjudication"], typer.Option(help="Which grade a pair gets.")
+    ] = "majority",
+    adjudicator: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Whose word settles a conflict; repeatable.")
+    ] = None,
+    conflicts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the undecided pairs there, to be labelled once more.")
+    ] = None,
+    output: Annotated[Output, typer.Option(help="How to print the report.")] = "text",
+) -> None:
+    """Write one grade a pair, fit to be training pairs of `darl fit`; name every conflict."""
+    from darl.labelling import merge_answers, read_answers, write_merged
+
+    merged = merge_answers(read_answers(sources), rule, adjudicators=adjudicator or ())
+    write_merged(merged, out, conflicts)
+    if output == "json":
+        put_json({"out": str(out), **merged.to_dict()})
+        return
+    put(merged.to_text())
+    put(f"{len(merged.rows):,} pairs → {out}")
+
+
+@app.command()
+def agreement(
+    sources: Sources,
+    output: Annotated[Output, typer.Option(help="How to print the report.")] = "text",
+    save_to: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the JSON there too.")] = None,
+) -> None:
+    """Say how far to trust the labels: right on gold, the same on repeats, agreed between annotators."""
+    import json
+
+    from darl.labelling import agreement_report, read_answers
+
+    report = agreement_report(read_answers(sources))
+    save(save_to, json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    if output == "json":
+        put_json(report.to_dict())
+    else:
+        put(report.to_text())
+
+
+def _scale(text: str) -> Any:
+    """A scale from its names, or the one of a recipe, a model or a run."""
+    from darl.errors import GradeError
+    from darl.grades import GradeScale
+    from darl.storage import read_json
+
+    path = Path(text).expanduser()
+    if path.is_dir():
+        for facts in (path / "darl.json", path / "model" / "darl.json"):
+            if facts.is_file():
+                return GradeScale.from_dict(read_json(facts)["scale"])
+        path = path / "recipe.yaml"
+    if path.is_file():
+        from darl.recipe.file import load_recipe
+
+        return load_recipe(path).grades.scale()
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) < 2:
+        raise GradeError(
+            f"{text!r} is neither a list of grades nor a recipe, model or run that is there",
+            where="--grades",
+            mend="list at least two, least relevant first: --grades irrelevant,weak,strong",
+        )
+    return GradeScale(tuple(names))
+
+
+def _scale_of(database: Any) -> Any:
+    """The scale of the project in the database, None where it holds none yet."""
+    from darl.labelling.problems import LabellingError
+    from darl.labelling.project import read_project
+
+    try:
+        return read_project(database).scale
+    except LabellingError:
+        return None
