@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from darl.progress import Reporter
+from darl.progress import Reporter, quiet_libraries
 from darl.recipe.file import recipe_to_yaml
 from darl.report.confusion import confusion_part
 from darl.report.coverage import measure_coverage
@@ -98,6 +98,7 @@ def build_report(
         found.page, found.lacking
     """
     started = time.perf_counter()
+    quiet_libraries()
     vega()  # a missing extra is said before the work
     reporter = Reporter(quiet=quiet)
     this = open_run(run)

@@ -113,7 +113,7 @@ def _chart(name: str, counts: np.ndarray, grades: list[str]) -> Chart:
                 "mark": {"type": "text", "fontSize": 13},
                 "encoding": {
                     "text": {"field": "share", "type": "quantitative", "format": ".0%"},
-                    "color": {"condition": {"test": "datum.share > 0.55", "value": "#ffffff"}, "value": "@ink"},
+                    "color": {"condition": {"test": "datum.share > 0.8", "value": "@on-high"}, "value": "@ink"},
                 },
             },
         ],

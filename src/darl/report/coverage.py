@@ -105,9 +105,7 @@ def measure_coverage(
     return Coverage(sets, reference.held_out_scores, reference.detector.name, texts.problem if not work else "")
 
 
-def _train_of(
-    reference: OODReference, detector: KNN, train: PairTable | None, limit: int, seed: int
-) -> PlacedSet:
+def _train_of(reference: OODReference, detector: KNN, train: PairTable | None, limit: int, seed: int) -> PlacedSet:
     """Training pairs from the reference itself, each scored against the others: without it, its nearest
     neighbour would be itself. So the k-th neighbour is looked up as the (k + 1)-th.
     """
@@ -132,9 +130,7 @@ class _Work:
     key: str
 
     @classmethod
-    def open(
-        cls, cache: Path, name: str, table: PairTable, identity: str, limit: int, seed: int
-    ) -> _Work:
+    def open(cls, cache: Path, name: str, table: PairTable, identity: str, limit: int, seed: int) -> _Work:
         order = np.random.default_rng(seed).permutation(len(table))[:limit]
         key = stable_hash({"reference": identity, "pairs": table.fingerprint(), "seed": seed})
         path = cache / f"coverage-{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}.npz"

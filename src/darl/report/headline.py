@@ -43,9 +43,6 @@ def headline(run: FinishedRun, baseline: FinishedRun | None, *, bootstrap: int =
         )
     compared = compare_runs(run, baseline, bootstrap=bootstrap) if baseline else {}
     metrics = [name for name in SHOWN if any(name in split.metrics for split in run.splits.values())]
-    tables = [_figures(run, metrics)]
-    if baseline is not None:
-        tables.append(_against(run, baseline, compared, metrics))
     return Part(
         "headline",
         "How good is it?",
@@ -53,9 +50,10 @@ def headline(run: FinishedRun, baseline: FinishedRun | None, *, bootstrap: int =
         then=_then(run, baseline),
         command="" if baseline else f"darl report {run.folder} --baseline RUN",
         urgency=0 if baseline else 1,
-        tiles=_tiles(run, baseline, compared),
+        tiles=_tiles(run, compared),
         charts=[_chart(run, baseline, name) for name in DRAWN if name in metrics],
-        tables=tables,
+        tables=[_figures(run, metrics)],
+        more=[_against(run, baseline, compared, metrics)] if baseline else [],
     )
 
 
@@ -112,7 +110,7 @@ def _then(run: FinishedRun, baseline: FinishedRun | None) -> str:
     return "Judge by the deciding metric that you named beforehand; the others are there to warn."
 
 
-def _tiles(run: FinishedRun, baseline: FinishedRun | None, compared: dict[str, Comparison]) -> list[Tile]:
+def _tiles(run: FinishedRun, compared: dict[str, Comparison]) -> list[Tile]:
     tiles = []
     for name, split in run.splits.items():
         found = split.metrics.get(DECIDING)
@@ -123,9 +121,7 @@ def _tiles(run: FinishedRun, baseline: FinishedRun | None, compared: dict[str, C
     for name, found in compared.items():
         if DECIDING in found.metrics:
             row = found.metrics[DECIDING]
-            tiles.append(
-                Tile(f"against {baseline.name if baseline else ''} · {name}", _diff(row.difference.difference), row.verdict)
-            )
+            tiles.append(Tile(f"gain over the baseline · {name}", _diff(row.difference.difference), row.verdict))
     return tiles
 
 
@@ -145,7 +141,9 @@ def _figures(run: FinishedRun, metrics: Sequence[str]) -> Table:
         for metric in metrics
     ]
     level = next(iter(run.splits.values())).level
-    caption = f"Figures with {level:.0%} intervals over queries. The gap is ID minus OOD. ↑ larger is better, ↓ smaller."
+    caption = (
+        f"Figures with {level:.0%} intervals over queries. The gap is ID minus OOD. ↑ larger is better, ↓ smaller."
+    )
     return Table(header, rows, caption, numbers=frozenset(range(1, len(header))))
 
 
@@ -167,7 +165,11 @@ def _against(run: FinishedRun, baseline: FinishedRun, compared: dict[str, Compar
             )
     caption = f"This run against {baseline.name}, on the same pairs; the difference's interval is paired by query."
     return Table(
-        ["set", "metric", THIS, OTHER, "difference", "verdict"], rows, caption, numbers=frozenset({2, 3, 4})
+        ["set", "metric", THIS, OTHER, "difference", "verdict"],
+        rows,
+        caption,
+        wide=frozenset({5}),
+        numbers=frozenset({2, 3, 4}),
     )
 
 
@@ -219,4 +221,10 @@ def _chart(run: FinishedRun, baseline: FinishedRun | None, metric: str) -> Chart
     return Chart(f"headline-{metric}".replace("@", "-"), label(metric), spec, data, f"{label(metric)}: {said}", height)
 
 
-_HOVER = (("set", "nominal"), ("who", "nominal"), ("figure", "quantitative"), ("low", "quantitative"), ("high", "quantitative"))
+_HOVER = (
+    ("set", "nominal"),
+    ("who", "nominal"),
+    ("figure", "quantitative"),
+    ("low", "quantitative"),
+    ("high", "quantitative"),
+)

@@ -14,7 +14,7 @@ from darl.report.theme import scale_of
 from darl.report.words import listed, share
 
 LONGEST = 110
-ORDER = (TRAIN, POOL)  # drawn first; picked pairs are drawn last, on top
+HOVER = ("set", "query", "item", "OOD percentile", "reason")
 
 
 def map_part(run: FinishedRun, coverage: Coverage, *, picked_named: bool) -> Part:
@@ -26,10 +26,8 @@ def map_part(run: FinishedRun, coverage: Coverage, *, picked_named: bool) -> Par
         return lacking("map", title, why)
     places, explained = project(sets)
     data = map_rows(sets, places)
-    order = [name for name in (TRAIN, POOL, *sets, PICKED) if name in sets]
-    order = list(dict.fromkeys(order))
-    if PICKED in order:
-        order = [name for name in order if name != PICKED] + [PICKED]
+    rank = {TRAIN: 0, POOL: 1, PICKED: 3}  # the later a set is drawn, the more it is on top
+    order = sorted(sets, key=lambda name: rank.get(name, 2))
     absent = [what for what, there in (("a pool", POOL in sets), ("picked pairs", PICKED in sets)) if not there]
     reads = (
         "Each point is a pair; near points look alike to the frozen model. "
@@ -43,7 +41,7 @@ def map_part(run: FinishedRun, coverage: Coverage, *, picked_named: bool) -> Par
         else "Look for regions with traffic and no training points, and pick pairs there."
     )
     command = "" if picked_named else f"darl report {run.folder} --picked to_label.jsonl"
-    chart = _chart(run, [name for name in order], data)
+    chart = _chart(run, order, data)
     return Part("map", title, reads=reads, then=then, command=command, charts=[chart])
 
 
@@ -85,8 +83,8 @@ def map_rows(sets: dict[str, PlacedSet], places: dict[str, np.ndarray]) -> list[
 def _chart(run: FinishedRun, order: list[str], data: list[dict]) -> Chart:
     rank = {name: at for at, name in enumerate(order)}
     data = sorted(data, key=lambda row: rank[row["set"]])
-    styles = {name: style for name, style in styles_of(run, order).items()}
-    styles = {name: styles[name] for name in order}
+    known = styles_of(run, order)
+    styles = {name: known[name] for name in order}
     hidden = {"labels": False, "ticks": False, "domain": False, "grid": True, "tickCount": 5}
     spec = {
         "params": [{"name": "shown", "select": {"type": "point", "fields": ["set"]}, "bind": "legend"}],
@@ -111,7 +109,7 @@ def _chart(run: FinishedRun, order: list[str], data: list[dict]) -> Chart:
             "size": {"condition": {"test": f"datum.set === '{PICKED}'", "value": 90}, "value": 34},
             "stroke": {"condition": {"test": f"datum.set === '{PICKED}'", "value": "@paper"}, "value": None},
             "opacity": {"condition": {"param": "shown", "value": 0.75}, "value": 0.05},
-            "tooltip": [{"field": name} for name in ("set", "query", "item", "OOD percentile", "reason")],
+            "tooltip": [{"field": name} for name in HOVER if any(name in row for row in data)],
         },
     }
     counts = {name: sum(row["set"] == name for row in data) for name in order}

@@ -13,7 +13,7 @@ from darl.report.words import figure, listed, share
 
 FAR = 95.0
 HELD_OUT = "held-out ID"
-BINS = 40
+BINS = 24
 
 
 def ood_part(run: FinishedRun, coverage: Coverage) -> Part:
@@ -34,9 +34,19 @@ def ood_part(run: FinishedRun, coverage: Coverage) -> Part:
     for name, values in scores.items():
         placed = coverage.sets.get(name)
         beyond = 1 - FAR / 100 if placed is None else float((placed.percentiles > FAR).mean())
-        apart = figure(auroc(scores[id_name], values)) if id_name in scores and name in (*outside, POOL, PICKED) else "–"
+        apart = (
+            figure(auroc(scores[id_name], values)) if id_name in scores and name in (*outside, POOL, PICKED) else "–"
+        )
         counted = f"{len(values):,}" + (f" of {placed.total:,}" if placed and placed.total > len(values) else "")
-        rows.append([name, counted, f"{np.median(values):.3g}", "5 % (by definition)" if placed is None else share(beyond), apart])
+        rows.append(
+            [
+                name,
+                counted,
+                f"{np.median(values):.3g}",
+                "5 % (by definition)" if placed is None else share(beyond),
+                apart,
+            ]
+        )
     reads, then, command, urgency = _words(run, coverage, scores, id_name, outside)
     note = (
         "Train pairs share queries with their neighbours, so they lie closer than any new pair can."
@@ -104,7 +114,7 @@ def styles_of(run: FinishedRun, names: list[str]) -> dict[str, Style]:
     known = {
         TRAIN: Style("@train", "circle", [1, 0]),
         HELD_OUT: Style("@ink", "circle", [3, 3]),
-        POOL: Style("@pool", "square", [10, 3]),
+        POOL: Style("@pool", "cross", [10, 3]),
         PICKED: Style("@picked", "diamond", [1, 0]),
     } | {f"test {name}": style for name, style in tests.items()}
     return {name: known[name] for name in known if name in names}
@@ -121,6 +131,7 @@ def _chart(run: FinishedRun, scores: dict[str, np.ndarray], edge: float, detecto
         for x, part in zip(middles, histogram(values, edges), strict=True)
     ]
     styles = styles_of(run, list(scores))
+    right = edge > (low + high) / 2
     spec = {
         "layer": [
             {
@@ -145,7 +156,13 @@ def _chart(run: FinishedRun, scores: dict[str, np.ndarray], edge: float, detecto
                         "encoding": {"x": {"field": "x", "type": "quantitative"}},
                     },
                     {
-                        "mark": {"type": "text", "align": "left", "dx": 5, "baseline": "top", "color": "@muted"},
+                        "mark": {
+                            "type": "text",
+                            "align": "right" if right else "left",
+                            "dx": -5 if right else 5,
+                            "baseline": "top",
+                            "color": "@muted",
+                        },
                         "encoding": {
                             "x": {"field": "x", "type": "quantitative"},
                             "y": {"value": 2},

@@ -88,7 +88,9 @@ def numbers_of(chart: Chart) -> Table | None:
         return None
     header = list(dict.fromkeys(key for row in chart.data for key in row))
     rows = [[_shown(row.get(key)) for key in header] for row in chart.data]
-    numeric = {at for at, key in enumerate(header) if all(isinstance(row.get(key, 0), (int, float)) for row in chart.data)}
+    numeric = {
+        at for at, key in enumerate(header) if all(isinstance(row.get(key, 0), (int, float)) for row in chart.data)
+    }
     return Table(header, rows, numbers=frozenset(numeric))
 
 

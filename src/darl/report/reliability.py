@@ -13,6 +13,7 @@ import numpy as np
 from darl.evaluation import ReliabilityBin, ece, reliability
 from darl.report.parts import Chart, Part, Table, lacking
 from darl.report.runs import FinishedRun
+from darl.report.theme import set_styles
 from darl.report.words import figure, listed, share
 
 BINS = 10
@@ -42,9 +43,7 @@ def calibration_part(run: FinishedRun) -> Part:
     for name, found in run.predictions.items():
         before = uncalibrated(found.probabilities, temperature)
         errors[name] = ece(found.grades, before), ece(found.grades, found.probabilities)
-        lean[name] = float(
-            found.probabilities.max(1).mean() - (found.probabilities.argmax(1) == found.grades).mean()
-        )
+        lean[name] = float(found.probabilities.max(1).mean() - (found.probabilities.argmax(1) == found.grades).mean())
         charts.append(_chart(run, name, found.grades, before, found.probabilities))
         rows.append([name, figure(errors[name][0]), figure(errors[name][1]), _lean(lean[name])])
     loud = [name for name in errors if errors[name][1] > _LOUD]
@@ -110,16 +109,13 @@ def _chart(run: FinishedRun, name: str, grades: np.ndarray, before: np.ndarray, 
                 "mark": {"type": "line", "color": "@muted", "strokeDash": [2, 3], "strokeWidth": 1},
                 "encoding": {"x": {"field": "x", "type": "quantitative"}, "y": {"field": "y", "type": "quantitative"}},
             },
-            {
-                "mark": {"type": "line", "point": False, "strokeWidth": 2},
-                "encoding": {
-                    "strokeDash": {
-                        "field": "when",
-                        "scale": {"domain": domain, "range": [[4, 3], [1, 0]]},
-                        "legend": None,
-                    },
-                },
-            },
+            *(
+                {
+                    "transform": [{"filter": {"field": "when", "equal": when}}],
+                    "mark": {"type": "line", "strokeWidth": 2, "strokeDash": dash},
+                }
+                for when, dash in ((BEFORE, [4, 3]), (AFTER, [1, 0]))
+            ),
             {
                 "mark": {"type": "point", "filled": True, "opacity": 0.95},
                 "encoding": {
@@ -155,7 +151,10 @@ def _chart(run: FinishedRun, name: str, grades: np.ndarray, before: np.ndarray, 
             },
             "color": {
                 "field": "when",
-                "scale": {"domain": domain, "range": ["@baseline", "@id" if name == run.id_name else "@ood"]},
+                "scale": {
+                    "domain": domain,
+                    "range": ["@baseline", set_styles(run.id_name, list(run.splits))[name].color],
+                },
                 "legend": legend,
             },
         },

@@ -9,7 +9,7 @@ import numpy as np
 from darl.evaluation import metric_info
 from darl.report.parts import Chart, Part, Table, lacking
 from darl.report.runs import FinishedRun
-from darl.report.theme import scale_of, set_styles
+from darl.report.theme import line_layers, scale_of, set_styles
 from darl.report.words import figure, label, listed, signed, with_interval
 
 DECIDING = "macro_f1"
@@ -30,7 +30,9 @@ def rounds_part(run: FinishedRun, earlier: Sequence[FinishedRun]) -> Part:
     names = [name for name in run.splits if all(name in one.splits for one in runs)]
     data = round_rows(runs, names)
     if not names:
-        return lacking("rounds", title, "The rounds were judged on test sets of different names, so no line joins them.")
+        return lacking(
+            "rounds", title, "The rounds were judged on test sets of different names, so no line joins them."
+        )
     rows = [
         [
             f"{at + 1} {one.name}",
@@ -59,7 +61,7 @@ def rounds_part(run: FinishedRun, earlier: Sequence[FinishedRun]) -> Part:
             Table(
                 ["round", "training pairs", *(f"{label(DECIDING)} {name}" for name in names)],
                 rows,
-                "Intervals over queries of each round alone; `darl compare` tests a difference on the same pairs.",
+                "Intervals over queries of each round alone; darl compare tests a difference on the same pairs.",
                 numbers=frozenset(range(1, 2 + len(names))),
             )
         ],
@@ -101,10 +103,7 @@ def _chart(run: FinishedRun, names: list[str], data: list[dict]) -> Chart:
             "color": scale_of(styles, "color"),
         },
         "layer": [
-            {
-                "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": {"y": {"field": "figure", **y}, "strokeDash": scale_of(styles, "dash", legend=False)},
-            },
+            *line_layers(styles, {"y": {"field": "figure", **y}}),
             {
                 "transform": [{"filter": "isValid(datum.low)"}],
                 "mark": {"type": "rule", "strokeWidth": 1.5},

@@ -55,8 +55,10 @@ def slices_part(run: FinishedRun) -> Part:
             else "The recipe names no column to slice by."
         )
         return lacking(
-            "slices", title, why, then="Name columns under data.slices (domain, language, source …) and fit again: "
-            "the stages are kept."
+            "slices",
+            title,
+            why,
+            then="Name columns under data.slices (domain, language, source …) and fit again: the stages are kept.",
         )
     worst = ranked[0]
     rows = [
@@ -73,7 +75,11 @@ def slices_part(run: FinishedRun) -> Part:
     left_out = sum(sum(split.slices_left_out.values()) for split in run.splits.values())
     caption = (
         "Harm: share of the set × (ordinal MAE of the slice − ordinal MAE of the ID test), in grade steps a pair."
-        + (f" {left_out:,} slices of fewer than {run.recipe.evaluate.min_slice} pairs are left out." if left_out else "")
+        + (
+            f" {left_out:,} slices of fewer than {run.recipe.evaluate.min_slice} pairs are left out."
+            if left_out
+            else ""
+        )
     )
     bad = worst.harm > 0
     return Part(
@@ -83,7 +89,7 @@ def slices_part(run: FinishedRun) -> Part:
         f"{with_interval(worst.quality)}."
         if bad
         else "No slice is worse than the ID test as a whole.",
-        then="Label more pairs of the first slices, or mend their guideline; far slices are what `darl select` looks for."
+        then="Label more pairs of the first slices, or mend their guideline; far slices are what a selection looks for."
         if bad
         else "Slice by another column, where you fear a weakness.",
         command=f"darl select {run.folder} POOL --budget 500 -o to_label.jsonl" if bad else "",
@@ -109,7 +115,9 @@ def by_harm(run: FinishedRun) -> list[HarmedSlice]:
         return []
     usual = run.splits[run.id_name].metrics[ERROR].estimate
     found = [
-        HarmedSlice(name, one, one.pairs / split.pairs, harm(one.metrics[ERROR].estimate, usual, one.pairs / split.pairs))
+        HarmedSlice(
+            name, one, one.pairs / split.pairs, harm(one.metrics[ERROR].estimate, usual, one.pairs / split.pairs)
+        )
         for name, split in run.splits.items()
         for one in split.slices
     ]

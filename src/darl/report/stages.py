@@ -10,8 +10,8 @@ from darl.report.parts import Chart, Part, Table
 from darl.report.reliability import uncalibrated
 from darl.report.runs import FinishedRun
 from darl.report.sweep import ID, OOD
-from darl.report.theme import Style, scale_of
-from darl.report.words import figure, signed
+from darl.report.theme import Style, line_layers, scale_of
+from darl.report.words import figure
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def steps_of(run: FinishedRun) -> list[Step]:
         tuned = _find(judged, start, 1.0)
         did = run.choice(f"tune-{start}").get("steps")
         what = f"from {start}" + (f", {did:,} steps" if did else ", no steps: as it was")
-        steps.append(Step("tune", what, *((tuned["id_value"], tuned["ood_value"]) if tuned else (None, None))))
+        steps.append(Step(f"tune {start}", what, *((tuned["id_value"], tuned["ood_value"]) if tuned else (None, None))))
     if judged:
         best = _find(judged, chosen["start"], chosen["alpha"])
         what = f"chosen: {chosen['start']}, α = {chosen['alpha']:g}"
@@ -96,21 +96,13 @@ def _rule_value(finish: dict[str, Any]) -> float | None:
 def _reads(measured: list[Step]) -> str:
     if len(measured) < 2:
         return "The run had nothing to choose between on dev, so there is one figure and no course of figures."
-    gains = [
-        (after.id_value - before.id_value, before, after)
-        for before, after in zip(measured, measured[1:], strict=False)
-        if before.id_value is not None and after.id_value is not None
-    ]
-    gain, _, after = max(gains, key=lambda entry: entry[0])
-    said = f"The largest step on dev_id is {signed(gain)} at “{after.stage}” ({after.what})"
-    out = [step for step in measured if step.ood_value is not None]
-    if len(out) > 1 and out[0].ood_value is not None and out[-1].ood_value is not None:
-        said += f"; dev_ood goes from {figure(out[0].ood_value)} to {figure(out[-1].ood_value)}"
-    return said + "."
+    course = " → ".join(f"{step.stage} {figure(step.id_value)}" for step in measured)
+    out = " → ".join(f"{step.stage} {figure(step.ood_value)}" for step in measured if step.ood_value is not None)
+    return f"On dev_id: {course}" + (f"; on dev_ood: {out}." if out else ".")
 
 
 def _then(measured: list[Step]) -> str:
-    tuned = [step for step in measured if step.stage == "tune" and step.id_value is not None]
+    tuned = [step for step in measured if step.stage.startswith("tune") and step.id_value is not None]
     probe = next((step for step in measured if step.stage == "probe"), None)
     if probe and tuned and probe.id_value is not None:
         best = max(step.id_value or 0.0 for step in tuned)
@@ -124,9 +116,7 @@ def _on_tests(run: FinishedRun) -> Table:
     rows = []
     for name, found in run.predictions.items():
         argmax = found.probabilities.argmax(1)
-        before, after = (
-            macro_f1(found.grades, guess, run.scale.size) for guess in (argmax, found.predicted)
-        )
+        before, after = (macro_f1(found.grades, guess, run.scale.size) for guess in (argmax, found.predicted))
         loose = ece(found.grades, uncalibrated(found.probabilities, temperature))
         tight = ece(found.grades, found.probabilities)
         rows.append([name, f"{figure(loose)} → {figure(tight)}", f"{figure(before)} → {figure(after)}"])
@@ -160,10 +150,7 @@ def _chart(run: FinishedRun, steps: list[Step]) -> Chart:
             "color": scale_of(styles, "color"),
         },
         "layer": [
-            {
-                "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": {"strokeDash": scale_of(styles, "dash", legend=False)},
-            },
+            *line_layers(styles),
             {
                 "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
                 "encoding": {

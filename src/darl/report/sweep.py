@@ -6,7 +6,7 @@ from typing import Any
 
 from darl.report.parts import Chart, Part, lacking
 from darl.report.runs import FinishedRun
-from darl.report.theme import Style, scale_of
+from darl.report.theme import Style, line_layers, scale_of
 
 ID, OOD = "dev ID", "dev OOD"
 
@@ -93,10 +93,7 @@ def _chart(run: FinishedRun, start: str, data: list[dict], span: tuple[float, fl
             "color": scale_of(styles, "color"),
         },
         "layer": [
-            {
-                "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": {"strokeDash": {**scale_of(styles, "dash", legend=False)}},
-            },
+            *line_layers(styles),
             {
                 "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
                 "encoding": {"shape": scale_of(styles, "shape"), "tooltip": hover},

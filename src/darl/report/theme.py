@@ -29,6 +29,7 @@ PALETTES: dict[str, dict[str, str]] = {
         "@picked": "#00785a",
         "@low": "#f3f6fa",
         "@high": "#0072b2",
+        "@on-high": "#ffffff",
     },
     "dark": {
         "@paper": "#171a20",
@@ -44,10 +45,11 @@ PALETTES: dict[str, dict[str, str]] = {
         "@pool": "#a9cdf5",
         "@picked": "#36d3a6",
         "@low": "#20252e",
-        "@high": "#2f8fcb",
+        "@high": "#1f6fa3",
+        "@on-high": "#ffffff",
     },
 }
-_OOD = (("@ood", "triangle-up", [6, 3]), ("@ood2", "square", [2, 2]), ("@ood3", "cross", [8, 3, 2, 3]))
+_OOD = (("@ood", "triangle-up", [6, 3]), ("@ood2", "square", [2, 2]), ("@ood3", "triangle-down", [8, 3, 2, 3]))
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,21 @@ def scale_of(styles: dict[str, Style], what: str, *, title: str | None = None, l
     }
 
 
+def line_layers(styles: dict[str, Style], encoding: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """A layer with a line for each set, dashed in its way; the color comes from the encoding around them.
+
+    The name of a set stands in a predicate, not in an expression: it is a user's text.
+    """
+    return [
+        {
+            "transform": [{"filter": {"field": "set", "equal": name}}],
+            "mark": {"type": "line", "strokeWidth": 2, "strokeDash": style.dash},
+            "encoding": encoding or {},
+        }
+        for name, style in styles.items()
+    ]
+
+
 def config() -> dict[str, Any]:
     """Vega-Lite's configuration, with roles for colours."""
     return {
@@ -102,6 +119,7 @@ def config() -> dict[str, Any]:
             "titlePadding": 8,
             "labelLimit": 160,
         },
+        "axisQuantitative": {"tickCount": 5},
         "legend": {"labelColor": "@ink", "titleColor": "@muted", "labelFontSize": 12, "titleFontSize": 12},
         "title": {"color": "@ink", "fontSize": 13, "fontWeight": 600, "anchor": "start", "offset": 8},
         "text": {"color": "@ink", "fontSize": 12},
