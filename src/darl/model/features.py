@@ -6,19 +6,22 @@ features** of any layer (the OOD detectors read them).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
 from darl.errors import RecipeError
 from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
 from darl.model.head import head_of
+from darl.model.inference.reading import Read, Wanted, check_layer, pool, to_numpy
+from darl.model.inference.run import Progress, run_pairs
+
+__all__ = [
+    "FeatureSpec", "Progress", "head_and_pooled_features", "head_features", "pool", "pooled_features"
+]  # fmt: skip
 
 POOLINGS = ("mean", "first", "last")
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -51,31 +54,6 @@ class FeatureSpec:
         return asdict(self)
 
 
-def forward_batches(
-    model: torch.nn.Module,
-    encoder: PairEncoder,
-    encoded: EncodedPairs,
-    consume: Callable[[np.ndarray, dict[str, torch.Tensor], object], None],
-    *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
-    progress: Progress | None = None,
-    **forward: object,
-) -> None:
-    """Run the model over all pairs without gradients; hand each batch's rows, inputs and output on."""
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for rows, batch in encoder.batches(encoded, tokens_per_batch):
-                batch = {name: tensor.to(device) for name, tensor in batch.items()}
-                consume(rows, batch, model(**batch, **forward))
-                if progress:
-                    progress(len(rows))
-    finally:
-        model.train(was_training)
-
-
 def head_features(
     model: PreTrainedModel, encoder: PairEncoder, encoded: EncodedPairs, *, progress: Progress | None = None
 ) -> np.ndarray:
@@ -92,6 +70,7 @@ def head_and_pooled_features(
     encoded: EncodedPairs,
     spec: FeatureSpec | None,
     *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """:func:`head_features` and, where ``spec`` asks, :func:`pooled_features` of the same network, in one pass.
@@ -99,27 +78,18 @@ def head_and_pooled_features(
     Raises:
         RecipeError: the body has no such layer.
     """
-    head = head_of(model)
-    out = np.zeros((len(encoded), head.in_features), dtype=np.float32)
+    out = np.zeros((len(encoded), head_of(model).in_features), dtype=np.float32)
     width = model.config.get_text_config().hidden_size
     pooled = None if spec is None else np.zeros((len(encoded), width), dtype=np.float32)
-    caught: list[torch.Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _module, inputs: caught.append(inputs[0].detach()))
-    pad = model.config.get_text_config().pad_token_id
+    wanted = Wanted() if spec is None else Wanted(layer=spec.layer, pooling=spec.pooling)
 
-    def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
-        inputs = caught.pop()  # (b, d), or (b, T, d) for a causal LLM
-        if inputs.ndim == 3:
-            real = (batch["input_ids"] != pad).int() * torch.arange(inputs.shape[1], device=inputs.device)
-            inputs = inputs[torch.arange(len(inputs), device=inputs.device), real.argmax(-1)]
-        out[rows] = inputs.float().cpu().numpy()
-        if pooled is not None and spec is not None:
-            pooled[rows] = _pooled(output, batch, spec)
+    def consume(rows: np.ndarray, read: Read) -> None:
+        out[rows] = to_numpy(read.inputs)
+        if pooled is not None:
+            pooled[rows] = to_numpy(read.pooled)
 
-    try:
-        forward_batches(model, encoder, encoded, consume, progress=progress, output_hidden_states=spec is not None)
-    finally:
-        hook.remove()
+    check_layer(model, wanted.layer)
+    run_pairs(model, encoder, encoded, wanted, consume, tokens_per_batch=tokens_per_batch, progress=progress)
     return out, pooled
 
 
@@ -129,6 +99,7 @@ def pooled_features(
     encoded: EncodedPairs,
     spec: FeatureSpec,
     *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Pooled hidden states of one layer, (n, d) float32.
@@ -138,35 +109,10 @@ def pooled_features(
     """
     out = np.zeros((len(encoded), body.config.get_text_config().hidden_size), dtype=np.float32)
 
-    def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
-        out[rows] = _pooled(output, batch, spec)
+    def consume(rows: np.ndarray, read: Read) -> None:
+        out[rows] = to_numpy(read.pooled)
 
-    forward_batches(body, encoder, encoded, consume, progress=progress, output_hidden_states=True)
+    check_layer(body, spec.layer)
+    wanted = Wanted(head=False, layer=spec.layer, pooling=spec.pooling)
+    run_pairs(body, encoder, encoded, wanted, consume, tokens_per_batch=tokens_per_batch, progress=progress)
     return out
-
-
-def _pooled(output: object, batch: dict[str, torch.Tensor], spec: FeatureSpec) -> np.ndarray:
-    states = output.hidden_states  # type: ignore[attr-defined]
-    if not -len(states) <= spec.layer < len(states):
-        raise RecipeError(
-            f"the backbone has no layer {spec.layer}",
-            where="ood",
-            mend=f"choose 0 (embeddings) to {len(states) - 1}, or −1 for the last",
-        )
-    return pool(states[spec.layer], batch["attention_mask"], spec.pooling).cpu().numpy()
-
-
-def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
-    """(b, T, d) hidden states and (b, T) mask → (b, d) float32.
-
-    >>> states = torch.tensor([[[1.0], [3.0], [9.0]]]); mask = torch.tensor([[1, 1, 0]])
-    >>> [pool(states, mask, kind).item() for kind in ("mean", "first", "last")]
-    [2.0, 1.0, 3.0]
-    """
-    states = states.float()
-    if pooling == "first":
-        return states[:, 0]
-    if pooling == "last":
-        return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
-    weights = mask.unsqueeze(-1).to(states.dtype)
-    return (states * weights).sum(1) / weights.sum(1)

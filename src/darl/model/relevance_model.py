@@ -29,8 +29,10 @@ from darl.model.backbones import (
     resolve_backbone,
 )
 from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
-from darl.model.features import FeatureSpec, Progress, forward_batches, head_features, pooled_features
+from darl.model.features import FeatureSpec, Progress, head_features, pooled_features
 from darl.model.head import scale_head
+from darl.model.inference.reading import Read, Wanted, to_numpy
+from darl.model.inference.run import run_pairs
 from darl.model.scores import Scores
 from darl.model.template import DECODER_TEMPLATE, PairTemplate, install_template
 from darl.ood import OODReference
@@ -186,7 +188,7 @@ class RelevanceModel:
         Args:
             pairs: a table, or give ``queries`` and ``items`` of equal length n.
             ood: also say how far out each pair is; costs a second forward pass on the frozen base.
-            tokens_per_batch: tokens a batch may hold, padding included.
+            tokens_per_batch: distinct tokens of one forward pass: what items of one query share counts once.
             progress: called with the number of pairs done after each batch.
 
         Returns:
@@ -239,11 +241,11 @@ class RelevanceModel:
         """Calibrated logits, (n, K) float32, in the input's order."""
         out = np.zeros((len(encoded), self.scale.size), dtype=np.float32)
 
-        def consume(rows: np.ndarray, _batch: object, output: object) -> None:
-            out[rows] = output.logits.float().cpu().numpy()  # type: ignore[attr-defined]
+        def consume(rows: np.ndarray, read: Read) -> None:
+            out[rows] = to_numpy(read.logits)
 
-        forward_batches(
-            self.network, self.encoder, encoded, consume, tokens_per_batch=tokens_per_batch, progress=progress
+        run_pairs(
+            self.network, self.encoder, encoded, Wanted(), consume, tokens_per_batch=tokens_per_batch, progress=progress
         )
         return out
 

@@ -1,0 +1,10 @@
+"""Running pairs through a network: each distinct token once, no padding in the matrix products.
+
+prefix_tree  rows of token ids as a tree, so that what rows share is computed once
+packs        pairs cut into such trees within a token budget
+attention    exact attention over a packed tree, for any network that uses transformers' attention interface
+packed       one pack through a network
+padded       the plain way: padded batches, for networks that cannot be packed
+support      whether a network can be packed: tried once, by comparing both ways
+run          all pairs through whichever way the network allows
+"""

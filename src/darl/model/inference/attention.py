@@ -1,0 +1,260 @@
+"""Exact attention over a packed tree of rows, for any network that uses transformers' attention interface.
+
+The network runs on one row of T packed tokens, so every matrix product and norm sees distinct tokens only.
+Attention alone looks at the tree: for each segment the keys are those of the segments above it and its own.
+
+On a CPU, segments of like size are gathered into small padded blocks, (segments, tokens) × (segments, keys).
+Query heads that share a key head are folded into the tokens, so no key is copied for them. On a GPU,
+``flex_attention`` takes the mask from two numbers a token: k is seen by q where k ≤ q and the subtree of k's
+segment ends behind q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from darl.model.inference.prefix_tree import PrefixTree
+
+NAME = "darl_packed"
+# A block ends where its padding would exceed this share of what it holds …
+WASTE = 0.25
+# … but small ones are not worth a call of their own.
+SMALL_BLOCK = 20_000  # products of a query with a key
+# Keys gathered at a time, which bounds the memory of a block.
+MOST_KEYS = 16_384
+
+
+class PackingError(Exception):
+    """The network's attention asks for something that packed attention does not do."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some segments, gathered and padded: b of them, M tokens and C + M keys each.
+
+    Attributes:
+        queries: packed tokens, (b, M); keys: packed tokens, (b, C + M), those above a segment right-aligned.
+        real: which of the b·M tokens are no padding, (r,); into: the packed tokens that they are, (r,).
+        mask: additive, broadcasting to (b, M, C + M), or None.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    real: torch.Tensor
+    into: torch.Tensor
+    mask: torch.Tensor | None
+
+
+@dataclass
+class Layout:
+    """How the tokens of a pack see each other, and in which way that is computed."""
+
+    blocks: list[Block]
+    flex_mask: Any = None
+    longest: int = 0
+    folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+
+
+_current: ContextVar[Layout | None] = ContextVar("darl_packed_layout", default=None)
+
+
+def make_layout(tree: PrefixTree, *, causal: bool, device: torch.device, dtype: torch.dtype) -> Layout:
+    """The layout of a tree: blocks on a CPU, a block mask of ``flex_attention`` on a GPU."""
+    longest = int((tree.depth + tree.length).max())
+    if device.type == "cuda":
+        return Layout([], flex_mask(tree, causal=causal, device=device), longest)
+    return Layout([_block(tree, part, causal, device, dtype) for part in _parts(tree)], None, longest)
+
+
+def flex_mask(tree: PrefixTree, *, causal: bool, device: torch.device) -> Any:
+    """``flex_attention``'s block mask of a tree."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    segment = np.repeat(np.arange(len(tree.start)), tree.length)
+    subtree = tree.start + tree.length  # one past the last token below a segment
+    for i in range(len(subtree) - 1, -1, -1):
+        if tree.parent[i] >= 0:
+            subtree[tree.parent[i]] = max(subtree[tree.parent[i]], subtree[i])
+    end = torch.as_tensor(subtree[segment], device=device)
+    start = torch.as_tensor(tree.start[segment], device=device)
+
+    def sees(_batch: Any, _head: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        below = (q >= start[k]) & (q < end[k])
+        return below & (k <= q) if causal else below
+
+    return create_block_mask(sees, None, None, len(tree), len(tree), device=str(device))
+
+
+@contextmanager
+def packed_attention(network: torch.nn.Module, layout: Layout) -> Iterator[None]:
+    """Within the block the network's attention follows the layout; not for two threads on one network at a time."""
+    configs = {id(c): c for module in network.modules() if (c := getattr(module, "config", None)) is not None}
+    before = [(config, config._attn_implementation) for config in configs.values()]
+    token = _current.set(layout)
+    try:
+        for config, _ in before:
+            config._attn_implementation = NAME
+        yield
+    finally:
+        for config, name in before:
+            config._attn_implementation = name
+        _current.reset(token)
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **asked: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface: (1, H, T, d) queries, (1, H_kv, T, d) keys → (1, T, H, d)."""
+    layout = _current.get()
+    if layout is None or attention_mask is not None:
+        raise PackingError("no layout")
+    for name in ("softcap", "s_aux", "position_bias", "head_mask"):
+        if asked.get(name) is not None:
+            raise PackingError(f"attention with {name}")
+    if sliding_window is not None and layout.longest > sliding_window:
+        raise PackingError("a sliding window")
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if layout.flex_mask is not None:
+        return _attend_flex(query, key, value, layout, scaling), None
+    return _attend_blocks(query, key, value, layout, scaling), None
+
+
+AttentionInterface.register(NAME, _attend)
+
+
+def _attend_blocks(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
+) -> torch.Tensor:
+    heads, tokens, kv_heads, width = query.shape[1], query.shape[2], key.shape[1], value.shape[-1]
+    fold = heads // kv_heads
+    q, k, v = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))  # (T, H, d)
+    out = q.new_zeros(tokens, heads, width)
+    for number, block in enumerate(layout.blocks):
+        b, m = block.queries.shape
+        q_block = q[block.queries].view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)  # (b, H_kv, fold, M, d)
+        k_block, v_block = k[block.keys].transpose(1, 2), v[block.keys].transpose(1, 2)  # (b, H_kv, C + M, d)
+        found = scaled_dot_product_attention(
+            q_block.reshape(b, kv_heads, fold * m, -1),
+            k_block,
+            v_block,
+            attn_mask=_folded_mask(layout, number, fold),
+            scale=scaling,
+        )
+        found = found.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4).reshape(b * m, heads, width)
+        out[block.into] = found if len(block.real) == b * m else found[block.real]
+    return out.unsqueeze(0)
+
+
+def _folded_mask(layout: Layout, number: int, fold: int) -> torch.Tensor | None:
+    """A block's mask, repeated for the query heads that share a key head, (b or 1, 1, fold · M, C + M)."""
+    mask = layout.blocks[number].mask
+    if mask is None:
+        return None
+    known = layout.folded.get((number, fold))
+    if known is None:
+        known = (mask if mask.shape[1] == 1 else mask.repeat(1, fold, 1)).unsqueeze(1)
+        layout.folded[number, fold] = known
+    return known
+
+
+def _attend_flex(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
+) -> torch.Tensor:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    attend = _compiled_flex() if query.is_cuda else flex_attention
+    found = attend(
+        query, key, value, block_mask=layout.flex_mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return found.transpose(1, 2)
+
+
+def _compiled_flex() -> Any:
+    global _flex
+    if _flex is None:
+        from torch.nn.attention.flex_attention import flex_attention
+
+        _flex = torch.compile(flex_attention, dynamic=True)
+    return _flex
+
+
+_flex: Any = None
+
+
+def _parts(tree: PrefixTree) -> Iterator[np.ndarray]:
+    """Segments of like length and depth together, as many as padding and memory allow."""
+    order = np.lexsort((tree.depth, tree.length))[::-1]
+    low, real, most_tokens, most_depth = 0, 0, 0, 0
+    for i, segment in enumerate(order):
+        length, depth = int(tree.length[segment]), int(tree.depth[segment])
+        tokens, above = max(most_tokens, length), max(most_depth, depth)
+        count = i + 1 - low
+        padded = count * tokens * (above + tokens)
+        held = real + length * (depth + length)
+        if count > 1 and (count * (above + tokens) > MOST_KEYS or (padded > (1 + WASTE) * held and real > SMALL_BLOCK)):
+            yield order[low:i]
+            low, held, tokens, above = i, length * (depth + length), length, depth
+        real, most_tokens, most_depth = held, tokens, above
+    yield order[low:]
+
+
+def _block(tree: PrefixTree, segments: np.ndarray, causal: bool, device: torch.device, dtype: torch.dtype) -> Block:
+    length, depth, start = tree.length[segments], tree.depth[segments], tree.start[segments]
+    b, m, c = len(segments), int(length.max()), int(depth.max())
+    inside = np.arange(m) < length[:, None]  # (b, M)
+    own = start[:, None] + np.minimum(np.arange(m), length[:, None] - 1)
+    above = np.zeros((b, c), dtype=np.int64)
+    chains: dict[int, np.ndarray] = {}  # by parent: siblings see the same
+    for i, segment in enumerate(segments):
+        parent = int(tree.parent[segment])
+        if parent < 0:
+            continue
+        if parent not in chains:
+            chain = [*tree.chain(parent), parent]
+            chains[parent] = np.concatenate([tree.start[s] + np.arange(tree.length[s]) for s in chain])
+        above[i, c - int(depth[i]) :] = chains[parent]
+    real = np.flatnonzero(inside.ravel())
+    seen = _seen(length, depth, m, c, causal)
+    mask = None
+    if seen is not None:
+        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~torch.from_numpy(seen), torch.finfo(dtype).min)
+        mask = mask.to(device)
+    keys = np.concatenate([above, own], axis=1)
+    queries, keys, real, into = (torch.from_numpy(part).to(device) for part in (own, keys, real, own.ravel()[real]))
+    return Block(queries, keys, real, into, mask)
+
+
+def _seen(length: np.ndarray, depth: np.ndarray, m: int, c: int, causal: bool) -> np.ndarray | None:
+    """Which keys each token may see, (b or 1, M, C + M) or (b or 1, 1, C + M), or None where all are seen.
+
+    In a causal network a padded key stands behind every real token, so only the triangle matters.
+    """
+    seen = np.ones((1, 1, c + m), dtype=bool)
+    if (depth != c).any():
+        seen = np.concatenate([np.arange(c) >= c - depth[:, None], np.ones((len(depth), m), dtype=bool)], axis=1)[
+            :, None
+        ]
+    if causal:
+        triangle = np.tril(np.ones((m, c + m), dtype=bool), c)
+        return seen & triangle
+    if (length != m).any():
+        own = np.arange(m) < length[:, None]
+        return seen & np.concatenate([np.ones((len(length), c), dtype=bool), own], axis=1)[:, None]
+    return None if seen.all() else seen

@@ -1,0 +1,138 @@
+"""One pack through a network: a single row of distinct tokens, read where each pair ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from darl.model.encoding import EncodedPairs
+from darl.model.head import head_name, head_of
+from darl.model.inference.attention import PackingError, make_layout, packed_attention
+from darl.model.inference.packs import Pack, make_packs
+from darl.model.inference.prefix_tree import PrefixTree
+from darl.model.inference.reading import Read, Wanted, is_last_layer
+
+
+def read_packed(
+    network: PreTrainedModel, encoded: EncodedPairs, wanted: Wanted, budget: int
+) -> Iterator[tuple[np.ndarray, Read]]:
+    """(row numbers, what was read) for each pack of at most ``budget`` distinct tokens.
+
+    Raises:
+        PackingError: the network's attention does something that packing cannot follow.
+    """
+    causal = is_causal(network)
+    for pack in make_packs(encoded, budget, share=causal):
+        read = _read_pack(network, pack, wanted, causal)
+        answer = torch.from_numpy(pack.answer).to(network.device)
+        yield pack.pairs, Read(*(None if x is None else x[answer] for x in (read.logits, read.inputs, read.pooled)))
+
+
+def is_causal(network: PreTrainedModel) -> bool:
+    """Whether a token sees only those before it.
+
+    Raises:
+        PackingError: the attention does not say.
+    """
+    if getattr(network.config.get_text_config(), "is_causal", True) is False:
+        return False
+    for module in network.modules():
+        if isinstance(found := getattr(module, "is_causal", None), bool):
+            return found
+    raise PackingError("the attention does not say whether it is causal")
+
+
+def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: bool) -> Read:
+    body = body_of(network)
+    tree, device = pack.tree, network.device
+    inputs: dict[str, Any] = {name: _tensor(values, device).unsqueeze(0) for name, values in pack.fields.items()}
+    inputs["position_ids"] = _tensor(_positions(body, pack), device).unsqueeze(0)
+    layout = make_layout(tree, causal=causal, device=device, dtype=network.dtype)
+    early = wanted.layer is not None and not is_last_layer(network, wanted.layer)
+    at_end = wanted.head and causal and head_name(network) == "score"
+    caught: dict[str, torch.Tensor] = {}
+
+    def reshape(_module: object, _args: object, output: Any) -> Any:
+        """What the classifier gets: the token that it reads of each pair, as rows of one token."""
+        if wanted.layer is not None:
+            states = output.hidden_states[wanted.layer] if early else output.last_hidden_state
+            caught["pooled"] = _pooled(states[0], pack, wanted.pooling)
+        read = output.last_hidden_state[0, _tensor(_ends(network, pack) if at_end else _starts(tree), device)]
+        output.last_hidden_state = read.unsqueeze(1)  # (m, 1, d)
+        if getattr(output, "pooler_output", None) is not None:
+            output.pooler_output = body.pooler(output.last_hidden_state)
+        return output
+
+    def catch(_module: object, args: tuple) -> None:
+        caught["inputs"] = args[0]
+
+    hooks = [body.register_forward_hook(reshape)]
+    if wanted.head:
+        hooks.append(head_of(network).register_forward_pre_hook(catch))
+    options = {"use_cache": False} if causal else {}
+    try:
+        with packed_attention(network, layout):
+            whole = network if wanted.head and not at_end else body
+            output = whole(**inputs, **options, output_hidden_states=early)
+            if at_end:
+                logits = head_of(network)(output.last_hidden_state[:, 0])
+            else:
+                logits = output.logits if wanted.head else None
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Read(logits, caught.get("inputs"), caught.get("pooled"))
+
+
+def body_of(network: PreTrainedModel) -> PreTrainedModel:
+    """The backbone's body within a classifier, or the network where it is one itself."""
+    return getattr(network, network.base_model_prefix, network)
+
+
+def _positions(body: PreTrainedModel, pack: Pack) -> np.ndarray:
+    """The position that the network gives each token, (T,)."""
+    embeddings = getattr(body, "embeddings", None)
+    if not hasattr(embeddings, "create_position_ids_from_input_ids"):
+        return pack.tree.offset
+    # RoBERTa and its kin count from the padding token's number, and leave out tokens that equal it
+    padding = int(embeddings.padding_idx)  # type: ignore[union-attr, arg-type]
+    counted = (pack.fields["input_ids"] != padding).astype(np.int64)
+    total = np.cumsum(counted)
+    before = (total - counted)[pack.tree.start][pack.tree.row]
+    return (total - before) * counted + padding
+
+
+def _starts(tree: PrefixTree) -> np.ndarray:
+    return tree.locate(np.zeros(len(tree.leaf), dtype=np.int64))
+
+
+def _ends(network: PreTrainedModel, pack: Pack) -> np.ndarray:
+    """The last token of each distinct row that is not the padding token, as transformers' classifiers read it."""
+    pad = network.config.get_text_config().pad_token_id
+    offsets = pack.lengths - 1
+    while True:
+        at = pack.tree.locate(offsets)
+        padding = (pack.fields["input_ids"][at] == pad) & (offsets > 0)
+        if not padding.any():
+            return at
+        offsets = offsets - padding
+
+
+def _pooled(states: torch.Tensor, pack: Pack, pooling: str) -> torch.Tensor:
+    """(T, d) hidden states → (m, d) float32."""
+    tree, device = pack.tree, states.device
+    if pooling != "mean":
+        at = _starts(tree) if pooling == "first" else tree.locate(pack.lengths - 1)
+        return states[_tensor(at, device)].float()
+    segment = _tensor(np.repeat(np.arange(len(tree.start)), tree.length), device)
+    sums = torch.zeros(len(tree.start), states.shape[1], device=device).index_add_(0, segment, states.float())
+    total = torch.from_numpy(tree.row_sums(sums.cpu().numpy())).to(device)
+    return total / _tensor(pack.lengths, device).unsqueeze(1)
+
+
+def _tensor(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)

@@ -1,0 +1,70 @@
+"""All pairs through a network, packed where it can be, and what is wanted of them handed on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from darl.model.encoding import EncodedPairs, PairEncoder
+from darl.model.inference.packed import read_packed
+from darl.model.inference.padded import read_padded
+from darl.model.inference.reading import Read, Wanted
+from darl.model.inference.support import why_not_packed
+
+Progress = Callable[[int], None]
+
+# One forward pass at a time on a network: packing sets its attention, and scoring sets it to evaluation.
+_locks: WeakKeyDictionary[torch.nn.Module, threading.RLock] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def run_pairs(
+    network: PreTrainedModel,
+    encoder: PairEncoder,
+    encoded: EncodedPairs,
+    wanted: Wanted,
+    consume: Callable[[np.ndarray, Read], None],
+    *,
+    tokens_per_batch: int,
+    progress: Progress | None = None,
+) -> None:
+    """Read what is wanted of every pair, without gradients and with dropout off.
+
+    Args:
+        network: a classifier, or a bare body where no head is wanted.
+        consume: is handed the numbers of some pairs and what was read for them, each pair once.
+        tokens_per_batch: distinct tokens in one forward pass (of a network that cannot be packed, padded ones).
+        progress: called with the number of pairs done.
+    """
+    with _lock(network), torch.inference_mode():
+        was_training = network.training
+        network.eval()
+        try:
+            for rows, read in _reads(network, encoder, encoded, wanted, tokens_per_batch):
+                consume(rows, read)
+                if progress:
+                    progress(len(rows))
+        finally:
+            network.train(was_training)
+
+
+def _reads(
+    network: PreTrainedModel, encoder: PairEncoder, encoded: EncodedPairs, wanted: Wanted, budget: int
+) -> Iterator[tuple[np.ndarray, Read]]:
+    if not len(encoded):
+        return iter(())
+    if why_not_packed(network, encoder, head=wanted.head) is None:
+        return read_packed(network, encoded, wanted, budget)
+    return read_padded(network, encoder, encoded, wanted, budget)
+
+
+def _lock(network: PreTrainedModel) -> threading.RLock:
+    with _making:
+        if network not in _locks:
+            _locks[network] = threading.RLock()
+        return _locks[network]
