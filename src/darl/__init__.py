@@ -5,6 +5,8 @@
     darl.compare(a, b, "test.jsonl")             is B better than A, or is it noise?
     darl.score(model, "pairs.parquet", "out.parquet")
     darl.select(model, "pool.parquet", budget=500)
+    darl.build_report("runs/shop")               one page with the pictures of a run
+    darl.serve("runs/shop/model", port=8080)     a server that rerank clients can call
     darl.RelevanceModel.from_pretrained("runs/shop/model").score(queries=[…], items=[…])
 
 Every name is loaded when it is first used, so ``import darl`` is quick.
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from darl.pairs import read_pairs as read_pairs
     from darl.recipe.file import load_recipe as load_recipe
     from darl.recipe.settings import Recipe as Recipe
+    from darl.report import build_report as build_report
+    from darl.training.distil import distil as distil
+    from darl.serving.server import serve as serve
     from darl.training.pipeline import fit as fit
     from darl.verbs.compare import compare as compare
     from darl.verbs.evaluate import evaluate as evaluate
@@ -32,10 +37,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "fit": ("darl.training.pipeline", "fit"),
+    "distil": ("darl.training.distil", "distil"),
     "evaluate": ("darl.verbs.evaluate", "evaluate"),
     "compare": ("darl.verbs.compare", "compare"),
     "score": ("darl.verbs.score", "score_pairs"),
     "select": ("darl.dasa", "select"),
+    "serve": ("darl.serving.server", "serve"),
+    "build_report": ("darl.report", "build_report"),
     "RelevanceModel": ("darl.model", "RelevanceModel"),
     "GradeScale": ("darl.grades", "GradeScale"),
     "PairTable": ("darl.pairs", "PairTable"),
@@ -52,13 +60,16 @@ __all__ = [
     "Recipe",
     "RelevanceModel",
     "__version__",
+    "build_report",
     "compare",
+    "distil",
     "evaluate",
     "fit",
     "load_recipe",
     "read_pairs",
     "score",
     "select",
+    "serve",
 ]
 
 

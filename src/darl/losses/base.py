@@ -52,20 +52,40 @@ class GradeLoss(nn.Module, ABC):
     def per_pair(self, logits: torch.Tensor, grades: torch.Tensor) -> torch.Tensor:
         """What each pair costs, unchecked: logits (n, K) float32 or 64, grades (n,) int64 → (n,) in nats."""
 
+    def per_pair_soft(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """What each pair costs against a teacher's grade probabilities, unchecked.
+
+            l_i = Σ_k t_ik · per_pair(z_i, k)
+
+        the expected cost under the teacher; a loss with soft targets of its own puts t in their place.
+
+        Args:
+            logits: (n, K). targets: (n, K), rows that sum to 1.
+        """
+        grades = torch.arange(self.K, device=logits.device)
+        costs = [self.per_pair(logits, grade.expand(len(logits))) for grade in grades]
+        return (targets.to(logits) * torch.stack(costs, dim=1)).sum(dim=1)
+
     def forward(
         self,
         logits: torch.Tensor,
         grades: torch.Tensor,
         weights: torch.Tensor | None = None,
         class_weights: torch.Tensor | None = None,
+        targets: torch.Tensor | None = None,
+        share: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The weighted mean over the batch, a scalar.
+
+        With a teacher, a pair costs (1 − s_i) · per_pair(z_i, y_i) + s_i · per_pair_soft(z_i, t_i).
 
         Args:
             logits: (n, K), any float type; low precision is raised to float32.
             grades: (n,) integers 0 … K−1.
             weights: (n,) finite, ≥ 0, one a pair.
             class_weights: (K,) finite, ≥ 0, one a grade.
+            targets: (n, K) grade probabilities of a teacher, for distillation (Hinton et al. 2015).
+            share: (n,) s in [0, 1], how much the teacher counts against the pair's own grade; default 1.
 
         Raises:
             ModelError: the logits do not have K columns.
@@ -78,6 +98,11 @@ class GradeLoss(nn.Module, ABC):
         grades = grades.to(device=logits.device, dtype=torch.int64)
         with torch.autocast(device_type=logits.device.type, enabled=False):
             costs = self.per_pair(precise, grades)  # (n,)
+            if targets is not None:
+                if tuple(targets.shape) != tuple(logits.shape):
+                    raise DataError(f"targets must have shape {tuple(logits.shape)}, got {tuple(targets.shape)}")
+                taught = torch.ones_like(costs) if share is None else share.to(costs)
+                costs = (1 - taught) * costs + taught * self.per_pair_soft(precise, targets.to(precise))
             if weights is None and class_weights is None:
                 return costs.mean()
             share = torch.ones_like(costs)

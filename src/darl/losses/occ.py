@@ -117,3 +117,11 @@ class OCC(GradeLoss):
             goals = self.goals.to(logits)[grades]
             costs = costs + self.emd_weight * squared_emd(log_p.exp(), goals, self.widths.to(logits))
         return costs
+
+    def per_pair_soft(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The teacher's probabilities take the place of the soft ordinal targets: they are soft already."""
+        log_p = self.calibrated_logits(logits).log_softmax(dim=1)  # (n, K)
+        costs = -(targets * log_p).sum(dim=1)
+        if self.emd_weight:
+            costs = costs + self.emd_weight * squared_emd(log_p.exp(), targets, self.widths.to(logits))
+        return costs

@@ -105,6 +105,18 @@ def _as_loss(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class TeacherSettings(Settings):
+    """A darl model, larger as a rule, whose grade probabilities this one learns."""
+
+    model: str = Field(description="the teacher's folder: a run, or a saved model with the same grades")
+    share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="weight of the teacher on a graded pair; 1 on an ungraded one",
+    )
+
+
 # ---------------------------------------------------------------------------------------------- stages
 
 
@@ -240,6 +252,9 @@ class Recipe(Settings):
     words: list[str] | None = Field(default=None, description="the verbalizer's answers; default the grade names")
     objective: Objective = Field(default="macro_f1_qwk", description="what choices on dev maximise")
     loss: Annotated[LossSettings, BeforeValidator(_as_loss)] = LossSettings()
+    teacher: TeacherSettings | None = Field(
+        default=None, description="distil this model; `data.train` may then hold ungraded pairs"
+    )
     probe: ProbeSettings = ProbeSettings()
     tune: TuneSettings = TuneSettings()
     interpolate: InterpolateSettings = InterpolateSettings()

@@ -36,13 +36,21 @@ from darl.training.tune import objective_value, tune_model
 from darl.training.verbalizer import tune_verbalizer
 
 
-def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> list[Stage]:
-    """Run probe, tune and interpolate; the last stage's folder holds the chosen weights."""
+def learn_stages(
+    recipe: Recipe, splits: Splits, run: Run, reporter: Reporter, *, before: tuple[Stage, ...] = ()
+) -> list[Stage]:
+    """Run probe, tune and interpolate; the last stage's folder holds the chosen weights.
+
+    Args:
+        before: stages that the splits depend on.
+    """
     settings = recipe.model_dump(mode="json", include={"seed", "grades", "backbone", "method", "words", "loss"})
     inputs = settings | {"data": splits.fingerprints()}
     tuning = inputs | {"tune": recipe.tune.model_dump(mode="json", exclude={"start", "report_to", "checkpoints"})}
     if recipe.tune.keep == "best" or recipe.tune.patience:
         tuning["objective"] = recipe.objective
+    if recipe.teacher is not None:
+        tuning["share"] = recipe.teacher.share
     stages: list[Stage] = []
     if recipe.method == "verbalizer":
         starts = ["verbalizer"]
@@ -54,6 +62,7 @@ def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -
             "probe",
             inputs | {"probe": recipe.probe.model_dump(mode="json")},
             lambda folder: _probe(recipe, splits, folder, reporter),
+            after=before,
         )
         stages.append(probe)
         reporter.say(
@@ -66,7 +75,7 @@ def learn_stages(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -
             f"tune-{start}",
             tuning,
             lambda folder, start=start: _tune(recipe, splits, folder, start, probe, reporter),
-            after=(probe,) if probe and start == "probe" else (),
+            after=(probe,) if probe and start == "probe" else before,
             collective=True,
         )
         if stage.reused:
@@ -147,6 +156,7 @@ def _tune(
                 folder,
                 weights=train.weights,
                 class_weights=class_weights(recipe, train),
+                taught=splits.taught,
                 dev=(model.encode(dev), dev.grades) if recipe.tune.keep == "best" or recipe.tune.patience else None,
                 advance=advance,
             )

@@ -1,6 +1,6 @@
 """fit: one recipe to one run folder, stage by stage, resumable.
 
-splits → probe → tune (from each start) → interpolate → calibrate → model → evaluate
+splits → (teacher) → probe → tune (from each start) → interpolate → calibrate → model → evaluate
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from darl.storage import atomic_file, atomic_write_json, atomic_write_text, stor
 from darl.training.finish import finish_stage
 from darl.training.learn import learn_stages
 from darl.training.processes import barrier, device, is_main
-from darl.training.run import Run
+from darl.training.run import Run, Stage
 from darl.training.splits import Splits, load_splits
 from darl.training.starts import check_backbone
+from darl.training.teacher import teach
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,11 @@ def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
     barrier()  # the main process has fetched the backbone, the others find it
     splits = load_splits(recipe, run.folder)
     reporter.say(f"{recipe.name}: " + ", ".join(f"{name} {size}" for name, size in splits.sizes().items()))
-    learned = learn_stages(recipe, splits, run, reporter)
+    before: tuple[Stage, ...] = ()
+    if recipe.teacher is not None:
+        splits, asked = teach(recipe, splits, run, reporter)
+        before = (asked,)
+    learned = learn_stages(recipe, splits, run, reporter, before=before)
     finished = finish_stage(recipe, splits, run, learned, reporter)
     model_path = run.folder / "model"
     evaluation, predictions = None, {}
@@ -102,7 +107,7 @@ def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
             "name": recipe.name,
             "seed": recipe.seed,
             "sizes": splits.sizes(),
-            "choices": {stage.name: stage.result for stage in (*learned, finished)},
+            "choices": {stage.name: stage.result for stage in (*before, *learned, finished)},
             "evaluation": evaluation.to_dict() if evaluation else None,
             "seconds": time.perf_counter() - started,
         }

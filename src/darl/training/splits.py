@@ -19,17 +19,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class SoftTargets:
+    """A teacher's grade probabilities, (n, K) float32, and how much they count on each pair, (n,) in [0, 1]."""
+
+    probabilities: np.ndarray
+    share: np.ndarray
+
+
+@dataclass(frozen=True)
 class Splits:
     """What each set of pairs is for.
 
     Attributes:
         train: for learning. dev_id, dev_ood: for choices. tests: for judging, by name; the first is ID.
+        taught: what a teacher says of the training pairs, where there is one.
     """
 
     train: PairTable
     dev_id: PairTable
     dev_ood: PairTable | None
     tests: dict[str, PairTable]
+    taught: SoftTargets | None = None
 
     def sizes(self) -> dict[str, int]:
         out = {"train": len(self.train), "dev_id": len(self.dev_id)}
@@ -52,18 +62,19 @@ def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
         BadRowsError, DataError: a file cannot be used.
         EmptySplitError: a split is empty.
         LeakError: an evaluation query stands in training.
-        MissingGradeError: train or dev_id lacks a grade of the scale.
+        MissingGradeError: train or dev_id lacks a grade of the scale. With a teacher, ungraded training pairs
+            are kept for it to grade, and this is checked later.
     """
-    data, scale = recipe.data, recipe.grades.scale()
+    data, scale, taught = recipe.data, recipe.grades.scale(), recipe.teacher is not None
 
-    def read(source: Source, name: str) -> PairTable:
-        table = read_source(source, data, scale, skipped_folder, name)
+    def read(source: Source, name: str, *, graded: bool = True) -> PairTable:
+        table = read_source(source, data, scale, skipped_folder, name, require_grades=graded)
         if source.weight == 1.0:
             return table
         own = np.ones(len(table)) if table.weights is None else table.weights
         return table.with_column("weight", own * source.weight)
 
-    parts = [read(source, f"train-{i}") for i, source in enumerate(data.train)]
+    parts = [read(source, f"train-{i}", graded=not taught) for i, source in enumerate(data.train)]
     if any(part.weights is not None for part in parts):
         parts = [p if p.weights is not None else p.with_column("weight", np.ones(len(p))) for p in parts]
     train = parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
@@ -74,8 +85,8 @@ def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
     else:
         train, dev_id, cut = _cut(train, data, need_test=not tests)
         tests = {"id": cut, **tests} if cut is not None else tests
-    for name, table in {"train": train, "dev_id": dev_id}.items():
-        _require_every_grade(table, scale, name)
+    if not taught:
+        require_every_grade(train, dev_id, scale)
     judging = {"dev_id": dev_id, **({"dev_ood": dev_ood} if dev_ood is not None else {})}
     check_leaks(train, judging | {f"test {name}": table for name, table in tests.items()})
     return Splits(train, dev_id, dev_ood, tests)
@@ -105,21 +116,30 @@ def read_source(
 
 def _cut(train: PairTable, data: DataSettings, *, need_test: bool) -> tuple[PairTable, PairTable, PairTable | None]:
     shares = {"dev_id": data.split.dev_id}
-    if need_test and data.split.test_id > 0:
+    if need_test and data.split.test_id > 0 and train.has("grade"):
         shares["test_id"] = data.split.test_id
     shares = {"train": 1.0 - sum(shares.values()), **shares}
     parts = split_pairs(train, shares=shares, by="query", seed=data.sample_seed)
+    if train.has("grade") and not train.has_grades:  # a teacher grades some: judge by the others
+        own = {name: ~part.arrow.column("grade").is_null().to_numpy() for name, part in parts.items()}
+        parts |= {name: parts[name].where(own[name]) for name in parts if name != "train" and own[name].any()}
     log.info("no dev_id in the recipe: cut %s by query", {name: len(part) for name, part in parts.items()})
     return parts["train"], parts["dev_id"], parts.get("test_id")
 
 
-def _require_every_grade(table: PairTable, scale: GradeScale, name: str) -> None:
-    if len(table) == 0:
-        raise EmptySplitError("the split holds no pair", where=name, mend="check its path and its `where`")
-    missing = [scale.names[k] for k in np.flatnonzero(scale.counts(table.grades) == 0)]
-    if missing:
-        raise MissingGradeError(
-            f"no pair has the grade {', '.join(missing)}",
-            where=name,
-            mend="add pairs of that grade, or take it off `grades`",
-        )
+def require_every_grade(train: PairTable, dev_id: PairTable, scale: GradeScale) -> None:
+    """Refuse splits that no model could learn or choose from.
+
+    Raises:
+        EmptySplitError: no pair. MissingGradeError: a grade that no pair has.
+    """
+    for name, table in {"train": train, "dev_id": dev_id}.items():
+        if len(table) == 0:
+            raise EmptySplitError("the split holds no pair", where=name, mend="check its path and its `where`")
+        missing = [scale.names[k] for k in np.flatnonzero(scale.counts(table.grades) == 0)]
+        if missing:
+            raise MissingGradeError(
+                f"no pair has the grade {', '.join(missing)}",
+                where=name,
+                mend="add pairs of that grade, or take it off `grades`",
+            )

@@ -48,6 +48,12 @@ def check_backbone(recipe: Recipe) -> None:
     if settings.template:
         PairTemplate.parse(settings.template)
     is_decoder(backbone)  # reads its configuration
+    if recipe.method == "verbalizer" and recipe.teacher is not None:
+        raise RecipeError(
+            "a verbalizer learns from grade words, not from a teacher's probabilities",
+            where="teacher",
+            mend="take method=head",
+        )
     if recipe.method == "verbalizer":
         check_verbalizer(recipe, backbone, tokenizer)
 

@@ -27,6 +27,9 @@ from darl.training.trackers import tensorboard, with_trackers
 LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 
 
+ASIDE = ("grades", "weights", "targets", "share")  # for the loss, not for the model
+
+
 class Rows(Dataset):
     """Encoded examples as Trainer wants them."""
 
@@ -52,7 +55,7 @@ class DarlTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        aside = {name: inputs.pop(name) for name in ("grades", "weights") if name in inputs}
+        aside = {name: inputs.pop(name) for name in ASIDE if name in inputs}
         outputs = model(**inputs)
         loss = self.loss_of(outputs, aside)
         return (loss, outputs) if return_outputs else loss
@@ -141,9 +144,9 @@ def train(
     """Train ``network`` in place and return what Trainer logged.
 
     Args:
-        rows: encoded examples; ``grades`` and ``weights`` in them are kept from the model and go to the loss.
+        rows: encoded examples; what ``ASIDE`` names in them is kept from the model and goes to the loss.
         collate: rows to a padded batch.
-        loss_of: (model output, {"grades", "weights"}) → scalar.
+        loss_of: (model output, {"grades", …}) → scalar.
         folder: for checkpoints; resumed from if it holds a whole one.
         is_head: which parameters take the head's learning rate.
         dev_rows, dev_objective: for ``keep: best``.

@@ -20,6 +20,7 @@ from darl.model.head import head_name, is_head_parameter
 from darl.progress import Advance
 from darl.recipe.settings import LoraSettings, Recipe, TuneSettings
 from darl.training.processes import is_main
+from darl.training.splits import SoftTargets
 from darl.training.trainer import train
 
 
@@ -33,6 +34,7 @@ def tune_model(
     *,
     weights: np.ndarray | None = None,
     class_weights: torch.Tensor | None = None,
+    taught: SoftTargets | None = None,
     dev: tuple[EncodedPairs, np.ndarray] | None = None,
     advance: Advance = lambda done: None,
 ) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def tune_model(
 
     Args:
         encoded, grades, weights: n training pairs.
+        taught: a teacher's targets for them.
         dev: pairs that judge each epoch under ``keep: best``.
         folder: checkpoints go to ``folder/checkpoints``, a LoRA adapter to ``folder/adapter``.
 
@@ -56,12 +59,15 @@ def tune_model(
     def loss_of(outputs: Any, aside: dict[str, torch.Tensor]) -> torch.Tensor:
         device = outputs.logits.device  # Trainer has moved the network, the loss and its weights follow
         c = None if class_weights is None else class_weights.to(device)
-        return loss.to(device)(outputs.logits, aside["grades"], aside.get("weights"), c)
+        return loss.to(device)(
+            outputs.logits, aside["grades"], aside.get("weights"), c, aside.get("targets"), aside.get("share")
+        )
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         aside = {"grades": torch.tensor([row.pop("grades") for row in rows])}
-        if "weights" in rows[0]:
-            aside["weights"] = torch.tensor([row.pop("weights") for row in rows], dtype=torch.float32)
+        for name in ("weights", "targets", "share"):
+            if name in rows[0]:
+                aside[name] = torch.tensor(np.array([row.pop(name) for row in rows], dtype=np.float32))
         return model.encoder.pad(rows) | aside
 
     def objective(out: Any) -> float:
@@ -71,7 +77,7 @@ def tune_model(
     try:
         logged = train(
             network,
-            training_rows(encoded, grades, weights),
+            training_rows(encoded, grades, weights, taught),
             collate,
             loss_of,
             settings,
@@ -110,12 +116,17 @@ def with_learning_rate(settings: TuneSettings, network: PreTrainedModel) -> Tune
     return settings.model_copy(update={"learning_rate": rate})
 
 
-def training_rows(encoded: EncodedPairs, grades: np.ndarray, weights: np.ndarray | None) -> list[dict[str, Any]]:
-    """One dictionary a pair: model inputs, grade, weight."""
+def training_rows(
+    encoded: EncodedPairs, grades: np.ndarray, weights: np.ndarray | None, taught: SoftTargets | None = None
+) -> list[dict[str, Any]]:
+    """One dictionary a pair: model inputs, grade, weight, a teacher's targets."""
     rows: list[dict[str, Any]] = [encoded.row(i) | {"grades": int(grade)} for i, grade in enumerate(grades)]
     if weights is not None:
         for row, weight in zip(rows, weights, strict=True):
             row["weights"] = float(weight)
+    if taught is not None:
+        for row, targets, share in zip(rows, taught.probabilities, taught.share, strict=True):
+            row |= {"targets": targets, "share": share}
     return rows
 
 

@@ -1,0 +1,150 @@
+"""Distillation: the teacher grades what has no grade, its probabilities are the targets, and a kill loses nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_world import small_recipe, write_pairs
+
+from darl.errors import DarlError, RecipeError
+from darl.losses import make_loss
+from darl.model import RelevanceModel
+from darl.pairs import read_pairs
+from darl.recipe.settings import Recipe
+from darl.storage import read_json
+from darl.training.distil import distil
+from darl.training.pipeline import FitResult, fit
+
+QUICK = ["tune.epochs=2", "tune.batch_size=12", "tune.learning_rate=0.003", "probe.l2=[0.1]", "evaluate.bootstrap=0"]
+
+
+@pytest.fixture(scope="module")
+def teacher(world: dict[str, str], tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    recipe = small_recipe(world, tiny_encoder, tune={"start": "probe"}, ood={"enabled": False})
+    return fit(recipe, run=tmp_path_factory.mktemp("teachers") / "teacher", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pairs without grades."""
+    graded = write_pairs(tmp_path_factory.mktemp("traffic") / "graded.jsonl", 20, prefix="train", seed=9)
+    rows = [json.loads(line) for line in graded.read_text().splitlines()]
+    path = graded.with_name("traffic.jsonl")
+    path.write_text("".join(json.dumps({"query": row["query"], "item": row["item"]}) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def student(
+    teacher: FitResult,
+    world: dict[str, str],
+    traffic: Path,
+    tiny_encoder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> FitResult:
+    return distil(
+        teacher.folder,
+        [world["train"], str(traffic)],
+        run=tmp_path_factory.mktemp("students") / "student",
+        backbone=str(tiny_encoder),
+        dev_id=world["dev_id"],
+        tests={"id": world["test_id"]},
+        overrides=QUICK,
+        quiet=True,
+    )
+
+
+def test_targets_are_what_the_teacher_says(teacher: FitResult, student: FitResult, traffic: Path) -> None:
+    said = load_file(student.folder / "stages/teacher/said.safetensors")
+    model = RelevanceModel.from_pretrained(teacher.model_path)
+    expected = model.score(read_pairs(traffic, scale=model.scale, require_grades=False), ood=False)
+    np.testing.assert_allclose(said["train_probabilities"][-60:], expected.probabilities, atol=1e-5)
+    np.testing.assert_array_equal(said["train_grades"][-60:], expected.grades)
+
+
+def test_the_student_is_a_model_like_any_other(teacher: FitResult, student: FitResult) -> None:
+    model = RelevanceModel.from_pretrained(student.model_path)
+    assert model.scale == RelevanceModel.from_pretrained(teacher.model_path).scale
+    assert model.ood is not None
+    assert student.metrics["sizes"]["train"] == 96 + 60
+    assert student.evaluation is not None
+
+
+def test_the_teacher_counts(student: FitResult, tmp_path: Path) -> None:
+    """The share given to the teacher changes what is learnt, and stands in the stage's key."""
+    recipe = Recipe.model_validate_json(json.dumps(_recipe(student)))
+    other = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"share": 0.0})})  # type: ignore[union-attr]
+    mean = fit(other, run=tmp_path / "unheard", quiet=True)
+    a, b = (load_file(run.folder / "stages/tune-random/network.safetensors") for run in (student, mean))
+    assert any(not np.allclose(a[name], b[name]) for name in a)
+    keys = [read_json(run.folder / "stages/tune-random/stage.json")["key"] for run in (student, mean)]
+    assert keys[0] != keys[1]
+
+
+def test_the_same_call_finds_it_done(student: FitResult) -> None:
+    before = (student.folder / "stages/tune-random/network.safetensors").stat().st_mtime_ns
+    again = fit(Recipe.model_validate(_recipe(student)), run=student.folder, quiet=True)
+    assert (again.folder / "stages/tune-random/network.safetensors").stat().st_mtime_ns == before
+
+
+def test_no_grade_at_all_is_enough(teacher: FitResult, traffic: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    run = distil(
+        teacher.model_path, traffic, run=tmp_path / "r", backbone=str(tiny_encoder),
+        overrides=[*QUICK, "data.split.dev_id=0.3"], quiet=True,
+    )  # fmt: skip
+    assert run.evaluation is None
+    said = load_file(run.folder / "stages/teacher/said.safetensors")
+    assert set(np.unique(said["dev_id_grades"])) == {0, 1, 2}
+
+
+def test_a_teacher_of_other_grades_is_refused(
+    teacher: FitResult, world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe(world, tiny_encoder, grades=["bad", "fair", "good"], teacher={"model": str(teacher.folder)})
+    with pytest.raises(RecipeError, match="the teacher grades irrelevant"):
+        fit(recipe, run=tmp_path / "r", quiet=True)
+
+
+def test_a_missing_teacher_and_a_verbalizer_are_named(
+    teacher: FitResult, world: dict[str, str], tiny_decoder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DarlError, match="nowhere"):
+        distil(tmp_path / "nowhere", world["train"], run=tmp_path / "r", quiet=True)
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", teacher={"model": str(teacher.folder)})
+    with pytest.raises(RecipeError, match="method=head"):
+        fit(recipe, run=tmp_path / "v", quiet=True)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "occ", "squared_emd"])
+def test_a_sure_teacher_is_a_label(name: str) -> None:
+    """Against one-hot targets the expected cost is the cost of the grade (for OCC: with hard targets)."""
+    import torch
+
+    loss = make_loss(name, 3, **({"sharpness": 50.0} if name == "occ" else {}))
+    logits, grades = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 1, 0])
+    soft = loss(logits, grades, targets=torch.eye(3)[grades])
+    torch.testing.assert_close(soft, loss(logits, grades))
+    half = loss(logits, grades, targets=torch.full((5, 3), 1 / 3), share=torch.zeros(5))
+    torch.testing.assert_close(half, loss(logits, grades))
+
+
+def test_the_least_soft_cost_is_at_the_teachers_probabilities() -> None:
+    """Both terms of OCC are proper against the teacher: no other distribution costs less."""
+    import torch
+
+    targets = torch.tensor([[0.2, 0.5, 0.3]])
+    for name in ("cross_entropy", "occ"):
+        loss = make_loss(name, 3)
+        best = loss(targets.log(), torch.tensor([1]), targets=targets)
+        for step in torch.randn(50, 3, generator=torch.Generator().manual_seed(1)):
+            assert loss(targets.log() + 0.3 * step, torch.tensor([1]), targets=targets) >= best - 1e-6
+
+
+def _recipe(run: FitResult) -> dict:
+    import yaml
+
+    return yaml.safe_load((run.folder / "recipe.yaml").read_text())
