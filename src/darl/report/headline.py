@@ -57,17 +57,22 @@ def headline(run: FinishedRun, baseline: FinishedRun | None, *, bootstrap: int =
     )
 
 
-def compare_runs(run: FinishedRun, baseline: FinishedRun, *, bootstrap: int = 500) -> dict[str, Comparison]:
-    """This run against the baseline, by each test set on which both judged the same pairs; b is this run."""
+def compare_runs(
+    run: FinishedRun, baseline: FinishedRun, *, name: str = OTHER, bootstrap: int = 500
+) -> dict[str, Comparison]:
+    """This run against another, called ``name``, by each test set on which both judged the same pairs.
+
+    This run is b.
+    """
     found = {}
-    for name, mine in run.predictions.items():
-        theirs = baseline.predictions.get(name)
+    for split, mine in run.predictions.items():
+        theirs = baseline.predictions.get(split)
         if theirs is None or not np.array_equal(mine.grades, theirs.grades):
             continue
         if not np.array_equal(mine.groups, theirs.groups):
             continue
-        found[name] = compare_predictions(
-            Predictions(theirs.probabilities, theirs.predicted, name=OTHER),
+        found[split] = compare_predictions(
+            Predictions(theirs.probabilities, theirs.predicted, name=name),
             Predictions(mine.probabilities, mine.predicted, name=THIS),
             grades=mine.grades,
             scale=run.scale,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from darl.ood.separation import auroc
-from darl.report.coverage import PICKED, POOL, TRAIN, Coverage
+from darl.report.coverage import PICKED, POOL, TRAIN, Coverage, PlacedSet
 from darl.report.parts import Chart, Part, Table, lacking
-from darl.report.runs import FinishedRun
+from darl.report.runs import FinishedRun, TestPredictions
 from darl.report.theme import Style, scale_of, set_styles
 from darl.report.words import figure, listed, share
 
@@ -34,10 +34,10 @@ def ood_part(run: FinishedRun, coverage: Coverage) -> Part:
     for name, values in scores.items():
         placed = coverage.sets.get(name)
         beyond = 1 - FAR / 100 if placed is None else float((placed.percentiles > FAR).mean())
-        apart = (
-            figure(auroc(scores[id_name], values)) if id_name in scores and name in (*outside, POOL, PICKED) else "–"
-        )
+        apart = figure(auroc(scores[id_name], values)) if id_name in scores and name in (*outside, POOL) else "–"
         counted = f"{len(values):,}" + (f" of {placed.total:,}" if placed and placed.total > len(values) else "")
+        says = run.predictions.get(name.removeprefix("test ")) if name.startswith("test ") else None
+        right = right_share(says, placed) if says and placed else None
         rows.append(
             [
                 name,
@@ -45,6 +45,7 @@ def ood_part(run: FinishedRun, coverage: Coverage) -> Part:
                 f"{np.median(values):.3g}",
                 "5 % (by definition)" if placed is None else share(beyond),
                 apart,
+                " → ".join(share(part) if np.isfinite(part) else "none" for part in right) if right else "–",
             ]
         )
     reads, then, command, urgency = _words(run, coverage, scores, id_name, outside)
@@ -63,10 +64,17 @@ def ood_part(run: FinishedRun, coverage: Coverage) -> Part:
         charts=[_chart(run, scores, edge, coverage.detector)],
         tables=[
             Table(
-                ["set", "pairs measured", "median score", "beyond the 95th percentile", "AUROC against ID test"],
+                [
+                    "set",
+                    "pairs measured",
+                    "median score",
+                    "beyond the 95th percentile",
+                    "AUROC against ID test",
+                    "right, nearer → beyond",
+                ],
                 rows,
                 f"OOD score by {coverage.detector}, larger is further out. {note} {coverage.problem}".strip(),
-                numbers=frozenset({1, 2, 3, 4}),
+                numbers=frozenset({1, 2, 3, 4, 5}),
             )
         ],
     )
@@ -89,13 +97,13 @@ def _words(
     if outside and id_name in scores:
         weakest = min(outside, key=lambda name: auroc(scores[id_name], scores[name]))
         value = auroc(scores[id_name], scores[weakest])
-        reads += f" The score tells {weakest} from the ID test with AUROC {figure(value)} (chance is .500)."
+        reads += f" Hardest to tell from the ID test is {weakest}, with AUROC {figure(value)} (chance is .500)."
         if value < 0.6:
             then = f"The score hardly sees {weakest}: try another ood.detector, ood.layer or ood.source in the recipe."
             return reads, then, "", 1
     if far.get(POOL, 0.0) > 0.075:
         return reads, "Much of the pool is unknown to the model: pick from it and label.", command, 2
-    return reads, "Pairs beyond the line are where the grade is least certain: pick among them to label.", command, 1
+    return reads, "Pairs beyond the line are unlike the training pairs: pick among them to label.", command, 1
 
 
 def histogram(values: np.ndarray, edges: np.ndarray) -> list[float]:
@@ -120,7 +128,16 @@ def styles_of(run: FinishedRun, names: list[str]) -> dict[str, Style]:
     return {name: known[name] for name in known if name in names}
 
 
+def right_share(says: TestPredictions, placed: PlacedSet) -> tuple[float, float]:
+    """Share of the placed pairs graded right, up to the 95th percentile and beyond; NaN where there is no pair."""
+    right = (says.predicted == says.grades)[placed.rows]
+    beyond = placed.percentiles > FAR
+    near, far = right[~beyond], right[beyond]
+    return float(near.mean()) if len(near) else np.nan, float(far.mean()) if len(far) else np.nan
+
+
 def _chart(run: FinishedRun, scores: dict[str, np.ndarray], edge: float, detector: str) -> Chart:
+    scores = {name: values for name, values in scores.items() if name != PICKED}  # far by choice: they hide the rest
     every = np.concatenate(list(scores.values()))
     low, high = float(every.min()), float(np.percentile(every, 99.5))
     edges = np.linspace(low, max(high, low + 1e-9), BINS + 1)
@@ -137,7 +154,12 @@ def _chart(run: FinishedRun, scores: dict[str, np.ndarray], edge: float, detecto
             {
                 "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
                 "encoding": {
-                    "x": {"field": "OOD score", "type": "quantitative", "title": f"OOD score ({detector})"},
+                    "x": {
+                        "field": "OOD score",
+                        "type": "quantitative",
+                        "title": f"OOD score ({detector})",
+                        "scale": {"zero": False},
+                    },
                     "y": {"field": "share of the set", "type": "quantitative", "axis": {"format": "%", "tickCount": 4}},
                     "color": scale_of(styles, "color"),
                     "strokeDash": scale_of(styles, "dash"),

@@ -49,9 +49,10 @@ def calibration_part(run: FinishedRun) -> Part:
     loud = [name for name in errors if errors[name][1] > _LOUD]
     outside = [name for name in loud if name != run.id_name]
     if outside:
+        sample = "" if run.recipe.data.dev_ood else "add a graded sample of it as data.dev_ood, "
         then = (
-            f"On traffic like {listed(outside)} do not use the confidence as it is: add a graded sample of it as "
-            "data.dev_ood and give it weight with calibrate.shift_share, or label more of it."
+            f"On traffic like {listed(outside)} do not use the confidence as it is: {sample}give dev_ood weight with "
+            "calibrate.shift_share, or label more of that traffic."
         )
     elif loud:
         then = "The dev set does not speak for this test set: look at how the two were drawn."

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from darl.evaluation import metric_info
+from darl.report.headline import DECIDING, compare_runs
 from darl.report.parts import Chart, Part, Table, lacking
 from darl.report.runs import FinishedRun
 from darl.report.theme import line_layers, scale_of, set_styles
 from darl.report.words import figure, label, listed, signed, with_interval
-
-DECIDING = "macro_f1"
 
 
 def rounds_part(run: FinishedRun, earlier: Sequence[FinishedRun]) -> Part:
@@ -42,26 +41,28 @@ def rounds_part(run: FinishedRun, earlier: Sequence[FinishedRun]) -> Part:
         for at, one in enumerate(runs)
     ]
     labels = run.size("train") - runs[-2].size("train")
-    changes = {
-        name: run.splits[name].metrics[DECIDING].estimate - runs[-2].splits[name].metrics[DECIDING].estimate
-        for name in names
-    }
-    flat = all(abs(change) < 0.01 for change in changes.values())
+    compared = compare_runs(run, runs[-2], name="the round before")
+    steps = {name: compared[name].metrics[DECIDING] for name in names if name in compared}
+    said = listed(
+        [f"{signed(step.difference.difference.estimate)} on {name} ({step.verdict})" for name, step in steps.items()]
+        or ["an amount that cannot be tested, for the test pairs are others"]
+    )
+    before = f"With {labels:+,} training pairs" if labels else "With as many training pairs"
+    helped = any(step.better == "b" for step in steps.values())
     return Part(
         "rounds",
         title,
-        reads=f"The last round changed the training set by {labels:+,} pairs and {metric_info(DECIDING).label} by "
-        f"{listed([f'{signed(value)} on {name}' for name, value in changes.items()])}.",
-        then="The curve is flat: label other traffic, or look at the guideline, before you label more of the same."
-        if flat
-        else "It still moves: another round is worth its labels where the interval of the last step leaves out zero.",
+        reads=f"{before}, the last round moved {metric_info(DECIDING).label} by {said}.",
+        then="The last round helped: another one is likely to be worth its labels."
+        if helped
+        else "No gain can be shown: label other traffic, or look at the guideline, before you label more of the same.",
         command=f"darl select {run.folder} POOL --budget 500 -o to_label.jsonl",
         charts=[_chart(run, names, data)],
         tables=[
             Table(
                 ["round", "training pairs", *(f"{label(DECIDING)} {name}" for name in names)],
                 rows,
-                "Intervals over queries of each round alone; darl compare tests a difference on the same pairs.",
+                "Intervals over queries, of each round alone; the sentence above tests the last step, pair by pair.",
                 numbers=frozenset(range(1, 2 + len(names))),
             )
         ],
@@ -91,15 +92,18 @@ def round_rows(runs: Sequence[FinishedRun], names: Sequence[str]) -> list[dict]:
 
 def _chart(run: FinishedRun, names: list[str], data: list[dict]) -> Chart:
     styles = set_styles(run.id_name, names)
+    sizes = list({row["round"]: row["training pairs"] for row in data}.values())
+    grows = sorted(set(sizes)) == sizes  # else two rounds would stand on one place of the axis
+    by_size = {
+        "field": "training pairs",
+        "type": "quantitative",
+        "scale": {"zero": False, "padding": 24, "nice": False},
+    }
+    by_round = {"field": "round", "type": "ordinal", "sort": None, "axis": {"labelAngle": -20}}
     y = {"type": "quantitative", "title": label(DECIDING), "scale": {"zero": False, "padding": 10}}
     spec = {
         "encoding": {
-            "x": {
-                "field": "training pairs",
-                "type": "quantitative",
-                "scale": {"zero": False, "padding": 24, "nice": False},
-                "axis": {"tickCount": 5},
-            },
+            "x": by_size if grows else by_round,
             "color": scale_of(styles, "color"),
         },
         "layer": [
@@ -120,4 +124,11 @@ def _chart(run: FinishedRun, names: list[str], data: list[dict]) -> Chart:
         ],
     }
     said = "; ".join(f"{r['training pairs']} pairs, {r['set']} {figure(r['figure'])}" for r in data)
-    return Chart("rounds", "Quality by number of training pairs", spec, data, f"Learning curve: {said}", 260)
+    return Chart(
+        "rounds",
+        "Quality by number of training pairs" if grows else "Quality by round",
+        spec,
+        data,
+        f"Learning curve: {said}",
+        260,
+    )
