@@ -36,8 +36,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verbs": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training"},
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
+    "serving": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "doctor": LOW | {"model"},
-    "cli": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs", "demo", "doctor", "report", "labelling"},
+    "cli": LOW
+    | MIDDLE
+    | {"model", "dasa", "recipe", "progress", "training", "verbs", "demo", "doctor", "report", "labelling", "serving"},
 }
 FACADE = {"__init__", "__main__"}  # the package's own front door names everything
 

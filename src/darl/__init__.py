@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from darl.recipe.file import load_recipe as load_recipe
     from darl.recipe.settings import Recipe as Recipe
     from darl.report import build_report as build_report
-    from darl.training.distil import distil as distil
     from darl.serving.server import serve as serve
+    from darl.training.distil import distil as distil
     from darl.training.pipeline import fit as fit
     from darl.verbs.compare import compare as compare
     from darl.verbs.evaluate import evaluate as evaluate

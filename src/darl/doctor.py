@@ -38,7 +38,15 @@ NEEDED = {
     "rich": "rich",
     "ir-measures": "ir_measures",
 }
-EXTRAS = {"tracking": {"tensorboard": "tensorboard"}}
+EXTRAS = {
+    "tracking": {"tensorboard": "tensorboard"},
+    "serve": {
+        "fastapi": "fastapi",
+        "uvicorn": "uvicorn",
+        "prometheus-client": "prometheus_client",
+        "pydantic-settings": "pydantic_settings",
+    },
+}
 OLDEST_PYTHON = (3, 11)
 GIB = 1024**3
 ENOUGH_MEMORY, LITTLE_MEMORY = 8 * GIB, 3 * GIB  # full tuning of the 135M LLM takes about 4 GiB, of an encoder 1

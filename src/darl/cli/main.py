@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from darl.cli import backbones, demo, doctor, fit, judge, recipe, score, select
+from darl.cli import backbones, demo, distil, doctor, fit, judge, label, recipe, report, score, select, serve
 from darl.cli.failures import DarlGroup
 from darl.cli.output import put, start_logging
 
@@ -24,7 +24,11 @@ app.command("fit", rich_help_panel=WORK)(fit.fit)
 app.command("evaluate", rich_help_panel=WORK)(judge.evaluate)
 app.command("compare", rich_help_panel=WORK)(judge.compare)
 app.command("score", rich_help_panel=WORK)(score.score)
+app.command("distil", rich_help_panel=WORK)(distil.distil)
 app.command("select", rich_help_panel=WORK)(select.select)
+app.command("serve", rich_help_panel=WORK)(serve.serve)
+app.command("report", rich_help_panel=WORK)(report.report)
+app.add_typer(label.app, name="label", rich_help_panel=WORK)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=LOOK)
 app.add_typer(backbones.app, name="backbones", rich_help_panel=LOOK)
 app.command("demo", rich_help_panel=LOOK)(demo.demo)

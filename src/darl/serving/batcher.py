@@ -1,0 +1,196 @@
+"""Batcher: a bounded queue of jobs, and the batches that workers take from it.
+
+A batch is filled up to a number of tokens with slices of several jobs. Jobs take turns, a slice each, so a
+request of a thousand items and a request of one wait about equally long for their next slice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from darl.serving.jobs import Job, Slice, TokenEstimate
+from darl.serving.link import WorkerDiedError, WorkerLink
+from darl.serving.metrics import Metrics
+from darl.serving.refusals import Refusal
+from darl.serving.settings import ServeSettings
+
+# Two batches are with each worker, one being scored and one at its door: it never waits for the server.
+AT_A_WORKER = 2
+SLICES_PER_BATCH = 4
+SMALLEST_BATCH = 256  # tokens; below this the time goes into calls, not into arithmetic
+
+
+class Batcher:
+    """Takes jobs in, hands batches out.
+
+    Args:
+        settings: the bounds.
+        metrics: what is counted.
+
+    Attributes:
+        speed: tokens a second of one worker, a running mean; 0 before the first probe.
+        queued: tokens accepted and not yet scored.
+    """
+
+    def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.estimate = TokenEstimate(512, 8)
+        self.speed = 0.0
+        self.queued = 0
+        self._turns: deque[Job] = deque()
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._workers: dict[WorkerLink, list[asyncio.Task[None]]] = {}
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit(self, queries: Sequence[str], items: Sequence[str], *, ood: bool) -> Job:
+        """Queue the pairs of a request; ``await job.done`` for their scores.
+
+        Raises:
+            Refusal: the queue is full, or what is in it will take too long.
+        """
+        costs = [self.estimate.cost(query, item) for query, item in zip(queries, items, strict=True)]
+        cost, speed = sum(costs) * (2 if ood else 1), self.speed * max(1, len(self._workers))
+        wait = self.queued / speed if speed else 0.0
+        # With nothing queued any request that the limits allow is taken, however large.
+        if self.queued and (
+            self.queued + cost > self.settings.max_queue_tokens or wait > self.settings.max_wait_seconds
+        ):
+            raise Refusal(
+                "overloaded",
+                f"{self.queued} tokens are waiting already, about {wait:.0f} s of work",
+                retry_after=max(1, min(60, math.ceil(wait / 2))),
+            )
+        job = Job(queries, items, costs, slice_cost=max(1, self.budget // SLICES_PER_BATCH), ood=ood)
+        job.cost = cost
+        self.queued += cost
+        job.done.add_done_callback(lambda _: self._leave(job))
+        self._enqueue(job)
+        return job
+
+    def give_up(self, job: Job, refusal: Refusal) -> None:
+        """Drop what waits of a job: its client left, or its time is over."""
+        job.fail(refusal)
+
+    @property
+    def budget(self) -> int:
+        """Tokens of the next batch: what takes about ``batch_seconds``, within bounds."""
+        most = self.settings.batch_tokens
+        return most if not self.speed else int(min(most, max(SMALLEST_BATCH, self.speed * self.settings.batch_seconds)))
+
+    def _enqueue(self, job: Job) -> None:
+        self._turns.append(job)
+        self._wake()
+
+    def _leave(self, job: Job) -> None:
+        self.queued -= job.cost
+        self.metrics.queue_tokens.set(self.queued)
+
+    # --------------------------------------------------------------- workers
+
+    def attach(self, worker: WorkerLink) -> None:
+        """Let a loaded worker take batches, until it no longer serves."""
+        facts = worker.facts
+        assert facts is not None
+        if not self.speed:
+            self.speed = worker.rate
+        self.estimate = TokenEstimate(facts.max_length, facts.fixed_tokens, self.estimate.per_byte)
+        worker.serving = True
+        self._workers[worker] = [asyncio.create_task(self._feed(worker)) for _ in range(AT_A_WORKER)]
+
+    async def detach(self, worker: WorkerLink) -> None:
+        """Give a worker nothing more, and wait until it has answered what it has."""
+        worker.serving = False
+        self._wake()
+        tasks = self._workers.pop(worker, [])
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _feed(self, worker: WorkerLink) -> None:
+        while await self._work_for(worker):
+            batch = self._take()
+            if not batch:
+                continue
+            self.metrics.note_batch(len(batch), sum(len(part.rows) for part in batch), sum(p.cost for p in batch))
+            begin = time.monotonic()
+            try:
+                reply = await worker.score(
+                    [part.message() for part in batch], self.settings.worker_timeout_seconds * AT_A_WORKER
+                )
+            except WorkerDiedError as error:
+                for part in batch:
+                    part.job.fail(Refusal("worker_died", f"the process that scored this request ended ({error})"))
+                return
+            if "error" in reply:
+                for part in batch:
+                    part.job.fail(Refusal("unscorable", f"the batch failed ({reply['error']['what']})"))
+                continue
+            self._deliver(worker, batch, reply, time.monotonic() - begin)
+
+    def _deliver(self, worker: WorkerLink, batch: list[Slice], reply: dict, waited: float) -> None:
+        assert worker.facts is not None
+        tokens = 0
+        for part, outcome in zip(batch, reply["slices"], strict=True):
+            if "error" not in outcome:
+                counts = outcome["tokens"]
+                tokens += sum(counts) * (2 if outcome["ood"] else 1)
+                self._learn(part, counts, worker.facts.max_length)
+            if not part.job.take(part, worker.facts, outcome):
+                self._enqueue(part.job)
+        self.metrics.note_scored(tokens, reply["seconds"], waited)
+        rate = tokens / max(reply["seconds"], 1e-6)
+        # Small batches are slow for their tokens: they say little of what a full one would do.
+        if tokens >= self.budget / 2 or rate > self.speed:
+            self.speed += 0.2 * (rate - self.speed)
+
+    def _learn(self, part: Slice, counts: list[int], longest: int) -> None:
+        whole = [(row, count) for row, count in zip(part.rows, counts, strict=True) if count < longest]
+        job = part.job
+        size = sum(len(job.queries[row].encode("utf-8", "replace")) for row, _ in whole)
+        size += sum(len(job.items[row].encode("utf-8", "replace")) for row, _ in whole)
+        self.estimate.learn(size, sum(count - self.estimate.fixed for _, count in whole))
+
+    async def _work_for(self, worker: WorkerLink) -> bool:
+        """Wait for work; False once the worker takes no more."""
+        while worker.serving:
+            if self._turns:
+                return True
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return False
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _take(self) -> list[Slice]:
+        """The next batch: slices of the jobs in turn, up to the budget; one slice at least where any waits."""
+        budget, used, batch, later = self.budget, 0, [], deque()
+        while self._turns or later:
+            if not self._turns:
+                self._turns, later = later, deque()
+            job = self._turns[0]
+            if not job.todo:  # given up
+                self._turns.popleft()
+                continue
+            if batch and used + job.todo[0].cost > budget:
+                break
+            self._turns.popleft()
+            batch.append(job.todo.popleft())
+            used += batch[-1].cost
+            if job.todo:
+                later.append(job)
+        self._turns.extend(later)
+        numbers: dict[Job, int] = {}
+        for part in batch:
+            numbers.setdefault(part.job, len(numbers))
+        return sorted(batch, key=lambda part: numbers[part.job])  # a job's slices side by side

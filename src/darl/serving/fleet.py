@@ -1,0 +1,205 @@
+"""Fleet: keeps the workers alive, and swaps them for ones with a new model without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from darl.errors import DarlError
+from darl.serving.batcher import Batcher
+from darl.serving.facts import ModelFacts
+from darl.serving.link import WorkerDiedError, WorkerLink
+from darl.serving.metrics import Metrics
+from darl.serving.settings import ServeSettings
+from darl.serving.version import signature
+
+log = logging.getLogger("darl.serving")
+RETRY_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0)  # between attempts to replace a worker; the last one from then on
+
+
+class Fleet:
+    """The workers of a server.
+
+    Args:
+        settings: how many, of which model.
+        batcher: gives them work.
+        metrics: what is counted.
+
+    Attributes:
+        facts: the model that serves, None before the first probe.
+    """
+
+    def __init__(self, settings: ServeSettings, batcher: Batcher, metrics: Metrics) -> None:
+        self.settings, self.batcher, self.metrics = settings, batcher, metrics
+        self.facts: ModelFacts | None = None
+        self.folder = Path(settings.model).expanduser()
+        self._workers: list[WorkerLink] = []
+        self._spare: WorkerLink | None = None
+        self._known: dict[str, str] = {}  # signature of the folder → version
+        self._read_from: Path | None = None
+        self._closing = False
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """A worker has scored its probe and takes work."""
+        return any(worker.serving for worker in self._workers)
+
+    async def start(self) -> None:
+        """Load the model in every worker.
+
+        Raises:
+            ModelError: the folder is refused.
+            WorkerDiedError: a worker ended while it loaded.
+        """
+        workers = await self._loaded(self.settings.workers)
+        self._admit(workers)
+        self._refill()
+
+    async def reload(self) -> ModelFacts:
+        """Load what stands in the folder now in new workers, probe them, and put them in the old ones' place.
+
+        Requests go on meanwhile, with the old model until the new one has scored its probe.
+
+        Raises:
+            ModelError: the folder is refused; the old model goes on.
+        """
+        async with self._reloading:
+            try:
+                workers = await self._loaded(self.settings.workers)
+            except (DarlError, WorkerDiedError) as error:
+                self.metrics.reloads.labels("refused").inc()
+                log.error("reload refused", extra={"facts": {"error": str(error)}})
+                raise
+            old, self._workers = self._workers, []
+            self._admit(workers)
+            self.metrics.reloads.labels("done").inc()
+            await asyncio.gather(*(self._retire(worker) for worker in old))
+            self._refill()
+            assert self.facts is not None
+            return self.facts
+
+    async def close(self) -> None:
+        """End every worker; nothing may be queued any more."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        everyone = [*self._workers, *([self._spare] if self._spare else [])]
+        await asyncio.gather(*(worker.close() for worker in everyone), *self._tasks, return_exceptions=True)
+
+    def unknown_signature(self) -> str | None:
+        """The signature of the folder where it is not the one that was loaded last; None else."""
+        try:
+            now = signature(self._read_from) if self._read_from is not None else None
+        except DarlError:  # it is being replaced
+            return None
+        return None if now in self._known else now
+
+    # ------------------------------------------------------------------ workers
+
+    async def _loaded(self, count: int) -> list[WorkerLink]:
+        """``count`` loaded workers, all of one version; none is left behind where one fails."""
+        workers = [await self._take_spare() or await WorkerLink.start()]
+        workers += [await WorkerLink.start() for _ in range(count - 1)]
+        loads = [asyncio.create_task(self._load(worker)) for worker in workers]
+        try:
+            await asyncio.gather(*loads)
+        except BaseException:
+            for load in loads:
+                load.cancel()
+            await asyncio.gather(*loads, *(worker.close(0.0) for worker in workers), return_exceptions=True)
+            raise
+        return workers
+
+    async def _load(self, worker: WorkerLink) -> None:
+        settings = self.settings
+        reply = await worker.load(
+            folder=str(self.folder),
+            device=settings.device,
+            threads=settings.threads or _share_of_cores(settings.workers),
+            known=self._known,
+            batch_tokens=settings.batch_tokens,
+            ood=settings.ood != "never",
+        )
+        assert worker.facts is not None
+        self._read_from = Path(reply["folder"])
+        with contextlib.suppress(DarlError):
+            self._known = {signature(self._read_from): worker.facts.version}
+
+    def _admit(self, workers: list[WorkerLink]) -> None:
+        for worker in workers:
+            worker.on_end(self._ended)
+            self.batcher.attach(worker)
+        self._workers += workers
+        self.facts = workers[0].facts
+        assert self.facts is not None
+        self.metrics.note_model(self.settings.model_name, self.facts)
+        self._count()
+        log.info("model serves", extra={"facts": {"model": self.settings.model_name, "version": self.facts.version}})
+
+    async def _retire(self, worker: WorkerLink) -> None:
+        await self.batcher.detach(worker)
+        await worker.close()
+
+    def _ended(self, worker: WorkerLink) -> None:
+        if self._closing or worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        self._background(self.batcher.detach(worker))
+        self.metrics.deaths.inc()
+        self._count()
+        log.error("a worker died", extra={"facts": {"pid": worker.process.pid, "code": worker.process.returncode}})
+        self._background(self._replace())
+
+    async def _replace(self) -> None:
+        """Bring the fleet to its number again, however long the folder stays unusable."""
+        attempt = 0
+        while not self._closing:
+            await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+            async with self._reloading:
+                if len(self._workers) >= self.settings.workers:
+                    return
+                try:
+                    self._admit(await self._loaded(1))
+                except (DarlError, WorkerDiedError) as error:
+                    log.error("no worker could be started", extra={"facts": {"error": str(error)}})
+                    attempt += 1
+                    continue
+            self._refill()
+            return
+
+    # -------------------------------------------------------------------- spare
+
+    def _refill(self) -> None:
+        if self.settings.spare and self._spare is None and not self._closing:
+            self._background(self._start_spare())
+
+    async def _start_spare(self) -> None:
+        spare = await WorkerLink.start()
+        if self._spare is not None or self._closing:
+            await spare.close(0.0)
+            return
+        self._spare = spare
+
+    async def _take_spare(self) -> WorkerLink | None:
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and not spare.ended.done() else None
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _count(self) -> None:
+        self.metrics.workers.set(len(self._workers))
+        self.metrics.ready.set(self.ready)
+
+
+def _share_of_cores(workers: int) -> int | None:
+    """Threads of each of several workers; a lone one decides for itself."""
+    return max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None

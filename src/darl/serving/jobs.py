@@ -1,0 +1,143 @@
+"""Job: the pairs of one request on their way through the queue, cut into slices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darl.serving.facts import ModelFacts, PairScore
+from darl.serving.refusals import Refusal
+
+# Tokenising a byte of text that is cut off later costs about a 64th of what a scored token costs.
+BYTES_PER_COST = 64
+
+
+class TokenEstimate:
+    """How many tokens a pair will take, before anything is tokenised: learnt from the pairs scored so far.
+
+        tokens ≈ min(max_length, fixed + bytes · tokens_per_byte)
+
+    Args:
+        facts: the model's fixed tokens and longest pair.
+
+    >>> TokenEstimate(64, 4, per_byte=0.25).cost("cats", "x" * 76)
+    25
+    """
+
+    def __init__(self, max_length: int, fixed: int, per_byte: float = 0.3) -> None:
+        self.max_length, self.fixed, self.per_byte = max_length, fixed, per_byte
+
+    def cost(self, query: str, item: str) -> int:
+        """Estimated tokens, and a little for text that will be cut off."""
+        size = len(query.encode("utf-8", "replace")) + len(item.encode("utf-8", "replace"))
+        return int(min(self.max_length, self.fixed + size * self.per_byte)) + size // BYTES_PER_COST
+
+    def learn(self, size: int, tokens: int) -> None:
+        """Take note of scored pairs that were not cut: their bytes, and their tokens without the fixed ones."""
+        if size >= 64 and tokens > 0:
+            self.per_byte += 0.05 * (min(2.0, tokens / size) - self.per_byte)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some pairs of a job, scored in one batch. ``round`` tells a result for an earlier model apart."""
+
+    job: Job
+    rows: tuple[int, ...]
+    cost: int
+    round: int
+
+    def message(self) -> dict[str, Any]:
+        """What the worker is sent."""
+        job = self.job
+        return {
+            "queries": [job.queries[row] for row in self.rows],
+            "items": [job.items[row] for row in self.rows],
+            "ood": job.ood,
+        }
+
+
+class Job:
+    """A request's pairs, what of them waits, and what is scored.
+
+    Args:
+        queries, items: of equal number n ≥ 1.
+        costs: estimated tokens of each pair.
+        slice_cost: tokens of a slice; a pair is never cut.
+        ood: also say how far out each pair is.
+
+    Attributes:
+        todo: slices not sent yet. done: resolves to n :class:`PairScore`, or to a :class:`Refusal`.
+    """
+
+    def __init__(
+        self, queries: Sequence[str], items: Sequence[str], costs: Sequence[int], *, slice_cost: int, ood: bool
+    ) -> None:
+        self.queries, self.items, self.costs, self.ood = queries, items, costs, ood
+        self.cost, self.slice_cost = sum(costs), slice_cost
+        self.todo: deque[Slice] = deque()
+        self.done: asyncio.Future[list[PairScore]] = asyncio.get_running_loop().create_future()
+        self.facts: ModelFacts | None = None
+        self._round = 0
+        self._rows: list[PairScore | None] = []
+        self._missing = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what is scored: the model changed in mid-request, and a reply is of one model alone."""
+        self._round += 1
+        self._rows = [None for _ in self.items]
+        self._missing, self.facts = len(self.items), None
+        self.todo = deque(self._cut())
+
+    @property
+    def waiting(self) -> int:
+        """Tokens not sent yet."""
+        return sum(part.cost for part in self.todo)
+
+    def take(self, part: Slice, facts: ModelFacts, outcome: dict[str, Any]) -> bool:
+        """Keep a slice's outcome; False where the job must be queued again from its start."""
+        if self.done.done() or part.round != self._round:
+            return True
+        if "error" in outcome:
+            self.fail(Refusal("unscorable", f"the model fails on this input ({outcome['error']})"))
+            return True
+        if self.facts is not None and facts.version != self.facts.version:
+            self.restart()
+            return False
+        self.facts = facts
+        ood = outcome["ood"] or [None] * len(part.rows)
+        columns = (outcome["grades"], outcome["probabilities"], outcome["relevance"], ood, outcome["tokens"])
+        for row, grade, probabilities, relevance, out, tokens in zip(part.rows, *columns, strict=True):
+            score, percentile = out or (None, None)
+            self._rows[row] = PairScore(grade, probabilities, relevance, score, percentile, tokens)
+        self._missing -= len(part.rows)
+        if not self._missing:
+            self.done.set_result([row for row in self._rows if row is not None])
+        return True
+
+    def fail(self, refusal: Refusal) -> None:
+        """Give the job up; what waits of it is dropped."""
+        self.todo.clear()
+        if not self.done.done():
+            self.done.set_exception(refusal)
+            self.done.exception()  # whoever asked may be gone: an error nobody reads is no fault of the loop
+
+    def _cut(self) -> list[Slice]:
+        # Items of one query stay together, in the order in which their queries first come.
+        first: dict[str, int] = {}
+        for query in self.queries:
+            first.setdefault(query, len(first))
+        order = sorted(range(len(self.items)), key=lambda row: first[self.queries[row]])
+        parts, rows, cost = [], [], 0
+        for row in order:
+            if rows and cost + self.costs[row] > self.slice_cost:
+                parts.append(Slice(self, tuple(rows), cost, self._round))
+                rows, cost = [], 0
+            rows.append(row)
+            cost += self.costs[row]
+        parts.append(Slice(self, tuple(rows), cost, self._round))
+        return parts

@@ -1,0 +1,185 @@
+"""The worker: a process that holds the model and scores what the server sends it.
+
+    python -m darl.serving.worker        (started by the server; talks in frames on its pipes)
+
+It imports the libraries, says so, and waits for a folder to load: a spare is a worker that has not been
+told yet. It leaves when its input ends, so it never outlives the server, however that one ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darl.errors import DarlError
+from darl.serving.facts import ModelFacts
+from darl.serving.frames import pack, read
+from darl.serving.version import model_version
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from darl.model import RelevanceModel
+
+# The process that speaks HTTP must be quick even when every core computes: refusals go out within 100 ms.
+NICENESS = 5
+PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
+
+
+def main() -> None:
+    """Read requests and write replies until the input ends."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # these are the server's to act on; it closes the pipe
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    # Whatever a library prints must not get among the frames.
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+
+    def send(message: dict[str, Any]) -> None:
+        rest = memoryview(pack(message))
+        while rest:
+            rest = rest[output.write(rest) :]
+
+    from darl.progress import quiet_libraries
+    from darl.verbs.inputs import as_model, model_folder
+
+    quiet_libraries()
+    send({"event": "imported"})
+    scorer: BatchScorer | None = None
+    while (message := read(sys.stdin.buffer)) is not None:
+        try:
+            if message["op"] == "load":
+                folder = model_folder(message["folder"])
+                if message.get("threads"):
+                    import torch
+
+                    torch.set_num_threads(message["threads"])
+                version = model_version(folder, message.get("known", {}))
+                model = as_model(folder, device=message.get("device"))
+                scorer = BatchScorer(model, message["batch_tokens"])
+                facts = describe(model, version)
+                rate = probe(scorer, ood=message["ood"])
+                send({"id": message["id"], "facts": facts.to_dict(), "rate": rate, "folder": str(folder)})
+            else:
+                assert scorer is not None
+                begin = time.monotonic()
+                slices = scorer.score(message["slices"])
+                send({"id": message["id"], "slices": slices, "seconds": time.monotonic() - begin})
+        except DarlError as error:
+            send({"id": message["id"], "error": {"what": error.what, "where": error.where, "mend": error.mend}})
+        except Exception as error:
+            what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            send({"id": message["id"], "error": {"what": what, "where": message.get("folder"), "mend": None}})
+
+
+class BatchScorer:
+    """Scores slices of several requests together; each slice gets its own outcome.
+
+    Args:
+        model: loaded.
+        batch_tokens: tokens of a forward pass, padding included.
+    """
+
+    def __init__(self, model: RelevanceModel, batch_tokens: int) -> None:
+        self.model, self.batch_tokens = model, batch_tokens
+
+    def score(self, slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One outcome a slice: its columns, or ``{"error": …}`` where the model fails on this slice.
+
+        Args:
+            slices: each ``{"queries": […], "items": […], "ood": bool}``, the texts of equal number.
+        """
+        try:
+            return self._together(slices)
+        except Exception as error:
+            if len(slices) == 1:
+                return [{"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}]
+            # One poisonous request must harm no other: each on its own.
+            return [self.score([one])[0] for one in slices]
+
+    def _together(self, slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        model = self.model
+        queries = [query for part in slices for query in part["queries"]]
+        items = [item for part in slices for item in part["items"]]
+        encoded = model.encode(queries=queries, items=items)
+        logits = model.logits(encoded, tokens_per_batch=self.batch_tokens)
+        scores = model.scores_from(logits)
+        far = [row for row, wanted in enumerate(_per_pair(slices)) if wanted] if model.ood is not None else []
+        out: dict[int, tuple[float, float]] = {}
+        if far and model.ood is not None:
+            some = type(encoded)({name: [values[row] for row in far] for name, values in encoded.fields.items()})
+            found = model.ood.score(model.ood_features(some, logits[far]))
+            out = dict(zip(far, zip(found.tolist(), model.ood.percentile_of(found).tolist(), strict=True), strict=True))
+        _check_finite(scores.probabilities)
+        lengths = encoded.lengths.tolist()
+        outcomes, begin = [], 0
+        for part in slices:
+            end = begin + len(part["queries"])
+            pairs = [out.get(row) for row in range(begin, end)]
+            outcomes.append(
+                {
+                    "grades": scores.grades[begin:end].tolist(),
+                    "probabilities": scores.probabilities[begin:end].tolist(),
+                    "relevance": scores.relevance[begin:end].tolist(),
+                    "ood": pairs if any(pair is not None for pair in pairs) else None,
+                    "tokens": lengths[begin:end],
+                }
+            )
+            begin = end
+        return outcomes
+
+
+def describe(model: RelevanceModel, version: str) -> ModelFacts:
+    """The facts of a loaded model."""
+    parameter = next(model.network.parameters())
+    return ModelFacts(
+        version=version,
+        grades=model.scale.names,
+        gains=model.scale.gains,
+        max_length=model.max_length,
+        fixed_tokens=int(model.tokenizer.num_special_tokens_to_add(pair=True)),  # type: ignore[attr-defined]
+        has_ood=model.ood is not None,
+        ood_is_free=model.ood is not None and model.ood.feature_spec.get("source") == "logits",
+        backbone=Path(model.backbone.name).name,
+        dtype=str(parameter.dtype).removeprefix("torch."),
+        device=str(parameter.device),
+    )
+
+
+def probe(scorer: BatchScorer, *, ood: bool) -> float:
+    """Score a probe twice, as a request would be; tokens per second of the second time.
+
+    The first time brings what is loaded late (the frozen base of the OOD reference among it).
+
+    Raises:
+        RuntimeError: the model loads but cannot score.
+    """
+    seconds, tokens = 1.0, 0
+    for wanted in (ood, False):
+        begin = time.monotonic()
+        (outcome,) = scorer.score([{"queries": PROBE[0], "items": PROBE[1], "ood": wanted}])
+        if "error" in outcome:
+            raise RuntimeError(f"the model loads but cannot score: {outcome['error']}")
+        seconds, tokens = time.monotonic() - begin, sum(outcome["tokens"])
+    return tokens / max(seconds, 1e-6)
+
+
+def _per_pair(slices: list[dict[str, Any]]) -> list[bool]:
+    return [bool(part["ood"]) for part in slices for _ in part["queries"]]
+
+
+def _check_finite(probabilities: np.ndarray) -> None:
+    import numpy as np
+
+    if not np.isfinite(probabilities).all():
+        raise FloatingPointError("the probabilities are not finite")
+
+
+if __name__ == "__main__":
+    main()
