@@ -37,10 +37,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
     "serving": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
+    "drift": LOW | MIDDLE | {"model", "recipe", "progress", "training", "verbs", "report"},
     "doctor": LOW | {"model"},
     "cli": LOW
     | MIDDLE
-    | {"model", "dasa", "recipe", "progress", "training", "verbs", "demo", "doctor", "report", "labelling", "serving"},
+    | {
+        "model",
+        "dasa",
+        "recipe",
+        "progress",
+        "training",
+        "verbs",
+        "demo",
+        "doctor",
+        "report",
+        "labelling",
+        "serving",
+        "drift",
+    },
 }
 FACADE = {"__init__", "__main__"}  # the package's own front door names everything
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from darl.errors import DarlError, DataError, EmptySplitError, ModelError, RecipeError
 from darl.ood.base import Detector
 from darl.ood.checks import Features
+from darl.ood.known import KnownPairs
 from darl.ood.ranks import percentile_ranks
 from darl.ood.registry import detector_class, make_detector
 from darl.storage import atomic_file, atomic_write_json, read_json, sha256_file
@@ -29,6 +30,8 @@ class OODReference:
         detector: fitted.
         held_out_scores: (N,) its scores of ID pairs that it was not fitted on; sorted here.
         feature_spec: what the features are (model, layer, pooling …), fit for JSON; kept as it is.
+        known: held-out pairs as the model sees them, against which drift is measured; None in models that
+            were saved without.
 
     Raises:
         EmptySplitError: no held-out score.
@@ -36,9 +39,13 @@ class OODReference:
     """
 
     def __init__(
-        self, detector: Detector, held_out_scores: ArrayLike, feature_spec: dict[str, Any] | None = None
+        self,
+        detector: Detector,
+        held_out_scores: ArrayLike,
+        feature_spec: dict[str, Any] | None = None,
+        known: KnownPairs | None = None,
     ) -> None:
-        self.detector = detector
+        self.detector, self.known = detector, known
         self.held_out_scores = np.sort(np.asarray(held_out_scores, dtype=np.float64), axis=None)  # (N,)
         self.feature_spec = dict(feature_spec or {})
         if not len(self.held_out_scores):
@@ -86,6 +93,8 @@ class OODReference:
         arrays, facts = _paths(path_stem)
         state = {f"detector.{key}": array for key, array in self.detector.state().items()}
         state["held_out_scores"] = self.held_out_scores
+        if self.known is not None:
+            state |= {f"known.{key}": array for key, array in self.known.arrays().items()}
         with atomic_file(arrays) as scratch:
             save_file({key: np.ascontiguousarray(array) for key, array in state.items()}, scratch)
         atomic_write_json(
@@ -96,6 +105,7 @@ class OODReference:
                 "settings": self.detector.settings(),
                 "feature_spec": self.feature_spec,
                 "sha256": sha256_file(arrays),
+                **({} if self.known is None else {"known": self.known.facts()}),
             },
         )
 
@@ -119,7 +129,11 @@ class OODReference:
                 about["settings"],
                 {key.removeprefix("detector."): array for key, array in state.items() if key.startswith("detector.")},
             )
-            return cls(detector, state["held_out_scores"], about["feature_spec"])
+            known = None
+            if "known" in about:  # models saved before drift was measured have none
+                rows = {key.removeprefix("known."): array for key, array in state.items() if key.startswith("known.")}
+                known = KnownPairs.from_saved(rows, about["known"])
+            return cls(detector, state["held_out_scores"], about["feature_spec"], known)
         except (SafetensorError, KeyError, TypeError, DarlError) as error:
             raise ModelError(f"the OOD reference is damaged: {error}", where=facts, mend="fit it anew") from error
 

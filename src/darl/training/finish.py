@@ -17,6 +17,9 @@ from darl.model import RelevanceModel
 from darl.model.features import FeatureSpec
 from darl.model.relevance_model import softmax
 from darl.ood import OODReference, fit_reference, make_detector
+from darl.ood.knn import unit_rows
+from darl.ood.known import KnownPairs, chosen_rows, count_by_query
+from darl.ood.novelty import QueryNovelty
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.training.calibrate import fit_temperature
@@ -24,6 +27,8 @@ from darl.training.frozen import load_frozen
 from darl.training.run import Run, Stage, versions
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_weights
+
+NO_SLICE = ("query", "item", "grade", "weight", "query_id", "item_id", "split", "time", "file", "row")
 
 
 def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage], reporter: Reporter) -> Stage:
@@ -54,7 +59,8 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
     model.rule, result["rule_reason"], result["rules"] = _decide(recipe, splits, probabilities)
     result["rule"] = model.rule.to_dict()
     if recipe.ood.enabled:
-        model.ood = _reference(recipe, splits, model, logits, learned, reporter)
+        model.ood, held_out = _reference(recipe, splits, model, logits, learned, reporter)
+        model.ood.known = _known(recipe, splits, model.ood, held_out, probabilities, model.rule)
     model.provenance = {
         "recipe": recipe.model_dump(mode="json"),
         "start": chosen.result["start"],
@@ -117,7 +123,8 @@ def _reference(
     dev_logits: np.ndarray,
     learned: list[Stage],
     reporter: Reporter,
-) -> OODReference:
+) -> tuple[OODReference, np.ndarray]:
+    """The reference, and the features of dev_id that it ranks by."""
     settings, train, dev = recipe.ood, splits.train, splits.dev_id
     kept = np.arange(len(train))
     if len(train) > settings.max_reference:
@@ -137,4 +144,32 @@ def _reference(
                 rows = model.features(model.encode(train.take(kept)), features, progress=advance)
                 held_out = model.features(model.encode(dev), features, progress=advance)
         spec = features.to_dict()
-    return fit_reference(rows, held_out, detector=detector, grades=train.grades[kept], feature_spec=spec)
+    found = fit_reference(rows, held_out, detector=detector, grades=train.grades[kept], feature_spec=spec)
+    return found, held_out
+
+
+def _known(
+    recipe: Recipe,
+    splits: Splits,
+    reference: OODReference,
+    held_out: np.ndarray,
+    probabilities: np.ndarray,
+    rule: DecisionRule,
+) -> KnownPairs:
+    """dev_id as the finished model sees it, and the wording and columns of all known pairs: what drift needs."""
+    train, dev = splits.train, splits.dev_id
+    rows = chosen_rows(dev.query_groups(), recipe.seed)
+    wording, both = QueryNovelty.fit(train.query_names()), train.concat(dev)
+    sliced = [name for name in both.column_names if name not in NO_SLICE]
+    return KnownPairs(
+        groups=np.unique(dev.query_groups()[rows], return_inverse=True)[1],
+        ood_scores=reference.score(held_out[rows]),
+        probabilities=probabilities[rows],
+        decided=rule.decide(probabilities)[rows],
+        grades=dev.grades[rows],
+        features=unit_rows(held_out[rows]),
+        novelty=wording.score(np.array(dev.query_names())[dev.query_groups()[rows]].tolist()),
+        wording=wording,
+        columns=count_by_query(both.query_groups(), {name: both.column(name) for name in sliced}),
+        queries=len(both.query_names()),
+    )

@@ -1,0 +1,116 @@
+"""One window against the known pairs: every figure, and whether it is an alarm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from darl.drift.accuracy import AccuracyEstimate, estimate_accuracy
+from darl.drift.clustered import clustered_interval
+from darl.drift.clusters import Cluster, standing_out
+from darl.drift.figures import Figures
+from darl.drift.null import NullWindows
+from darl.drift.signals import KnownSide, Signal
+from darl.drift.slices import Slice, moved_slices, new_value_p
+from darl.errors import RecipeError
+from darl.evaluation.intervals import Interval
+
+ALPHA = 0.05
+"""False alarms that a window of known traffic may raise; see docs/drift.md for what was measured."""
+
+FAR = 95.0
+"""OOD percentile above which a pair is far out; by definition 5 % of known pairs are."""
+
+FEWEST_QUERIES, FEWEST_PAIRS = 10, 50
+"""Less traffic than this is not judged: nothing short of a landslide could be shown with it."""
+
+
+@dataclass(frozen=True)
+class WindowDrift:
+    """What one window shows.
+
+    Attributes:
+        name: of the window. pairs, queries: its size.
+        far_share: above the threshold, with its interval over queries; None without OOD scores. expected: of
+            known pairs.
+        signals: each statistic with its p. p: of all together, corrected for their number.
+        new_values: {column: p} of values that no known query has.
+        accuracy: estimated without labels; None without probabilities.
+        slices, clusters: what moved, most moved first.
+        state: ``calm``, ``alarm``, or ``too little`` to judge.
+    """
+
+    name: str
+    pairs: int
+    queries: int
+    far_share: Interval | None
+    expected: float
+    signals: list[Signal]
+    new_values: dict[str, float]
+    p: float
+    accuracy: AccuracyEstimate | None
+    slices: list[Slice]
+    clusters: list[Cluster]
+    state: str
+
+    def to_dict(self) -> dict:
+        return {
+            **vars(self),
+            "far_share": None if self.far_share is None else self.far_share.to_dict(),
+            "signals": [signal.to_dict() for signal in self.signals],
+            "accuracy": None if self.accuracy is None else self.accuracy.to_dict(),
+            "slices": [one.to_dict() for one in self.slices],
+            "clusters": [one.to_dict() for one in self.clusters],
+        }
+
+
+def judge_window(
+    side: KnownSide, figures: Figures, name: str = "all", *, alpha: float = ALPHA, draws: int = 999, seed: int = 0
+) -> WindowDrift:
+    """Judge one window.
+
+    p = 2 · min(p of the signals, p of the new values), at most 1; without columns that the model knows, p of
+    the signals. An alarm is p ≤ ``alpha``.
+
+    Args:
+        side: the known pairs. figures: the window, n ≥ 1 pairs.
+        alpha: the level, in (0, 1). draws: null windows; the smallest p is 1 / (draws + 1).
+
+    Raises:
+        RecipeError: a level outside (0, 1), or draws too few for it.
+    """
+    if not 0 < alpha < 1 or draws < 2 / alpha:
+        raise RecipeError(
+            f"level {alpha} with {draws} draws", where="drift", mend="0 < level < 1 and draws ≥ 2 / level"
+        )
+    known = side.known
+    _, sizes = np.unique(figures.groups, return_counts=True)
+    null = NullWindows(known.groups, sizes, draws=draws, seed=seed)
+    signals, joint = side.signals(figures, null)
+    new_values = new_value_p(known, figures.groups, figures.columns)
+    p = joint if not new_values else min(1.0, 2 * min(joint, min(1.0, len(new_values) * min(new_values.values()))))
+    far = share = None
+    if figures.ood_scores is not None:
+        threshold = np.quantile(known.ood_scores, FAR / 100)
+        far = (figures.ood_scores > threshold).astype(float)
+        share = clustered_interval(far, figures.groups, seed=seed)
+    accuracy = None
+    if figures.probabilities is not None and figures.decided is not None:
+        accuracy = estimate_accuracy(known, figures.probabilities, figures.decided, figures.groups, seed=seed)
+    evidence = side.evidence(figures)
+    too_little = len(sizes) < FEWEST_QUERIES or len(figures) < FEWEST_PAIRS
+    return WindowDrift(
+        name=name,
+        pairs=len(figures),
+        queries=len(sizes),
+        far_share=share,
+        expected=1 - FAR / 100,
+        signals=signals,
+        new_values=new_values,
+        p=p,
+        accuracy=accuracy,
+        slices=moved_slices(known, figures, evidence, side.evidence_level, far, new_values, alpha=alpha),
+        clusters=standing_out(figures, evidence, known.groups, side.known_evidence, seed=seed),
+        state="too little" if too_little else "alarm" if p <= alpha else "calm",
+    )
