@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from darl.cli.arguments import Columns, Quiet, listed, mapping
-from darl.cli.output import Output, note, put, put_json, save, working
+from darl.cli.arguments import Columns, listed, mapping
+from darl.cli.output import Output, note, put, put_json, save
 
 PAGE = "page"
 
@@ -68,48 +68,46 @@ def page(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8765,
     key: Annotated[str | None, typer.Option(envvar="DARL_LABEL_KEY", help="Access key; default made for you.")] = None,
     columns: Columns = None,
-    quiet: Quiet = False,
 ) -> None:
     """Serve the labelling page; the same command goes on after a stop."""
     names = mapping(columns, "--columns")
-    with working(quiet=quiet):
-        from darl.labelling import Database, open_project, serve_page
-        from darl.labelling.database import is_url
-        from darl.labelling.project import default_file
-        from darl.pairs import read_pairs
-        from darl.storage import storage_errors
+    from darl.labelling import Database, open_project, serve_page
+    from darl.labelling.database import is_url
+    from darl.labelling.project import default_file
+    from darl.pairs import read_pairs
+    from darl.storage import storage_errors
 
-        scale = None if grades is None else _scale(grades)
-        target = db or str(default_file(pairs))
-        database = Database(target, create=True)
-        text = None
-        if guideline is not None:
-            with storage_errors(guideline):
-                text = guideline.read_text(encoding="utf-8", errors="replace")
-        settings = {
-            "gold_share": gold_share,
-            "repeat_share": repeat_share,
-            "labels_per_pair": labels_per_pair,
-            "overlap": overlap,
-            "lease_seconds": None if lease_minutes is None else 60 * lease_minutes,
-            "show": tuple(listed(show)) or None,
-            "guideline": text,
-        }
-        known = scale or _scale_of(database)
-        texts = {ours: name for ours, name in names.items() if ours != "grade"}
-        table = read_pairs(pairs, scale=known, columns=texts, require_grades=False)
-        golden = None if gold is None else read_pairs(gold, scale=known, columns=names or None)
-        project = open_project(database, table, scale=scale, gold=golden, settings=settings)
-        where = database.name if is_url(target) else target
+    scale = None if grades is None else _scale(grades)
+    target = db or str(default_file(pairs))
+    database = Database(target, create=True)
+    text = None
+    if guideline is not None:
+        with storage_errors(guideline):
+            text = guideline.read_text(encoding="utf-8", errors="replace")
+    settings = {
+        "gold_share": gold_share,
+        "repeat_share": repeat_share,
+        "labels_per_pair": labels_per_pair,
+        "overlap": overlap,
+        "lease_seconds": None if lease_minutes is None else 60 * lease_minutes,
+        "show": tuple(listed(show)) or None,
+        "guideline": text,
+    }
+    known = scale or _scale_of(database)
+    texts = {ours: name for ours, name in names.items() if ours != "grade"}
+    table = read_pairs(pairs, scale=known, columns=texts, require_grades=False)
+    golden = None if gold is None else read_pairs(gold, scale=known, columns=names or None)
+    project = open_project(database, table, scale=scale, gold=golden, settings=settings)
+    where = database.name if is_url(target) else target
 
-        def ready(address: Any) -> None:
-            note(f"answers go to {where}")
-            note(f"label at {address.url}   (stop with Ctrl+C; nothing is lost)")
+    def ready(address: Any) -> None:
+        note(f"answers go to {where}")
+        note(f"label at {address.url}   (stop with Ctrl+C; nothing is lost)")
 
-        try:
-            serve_page(project, host=host, port=port, key=key, ready=ready)
-        finally:
-            database.close()
+    try:
+        serve_page(project, host=host, port=port, key=key, ready=ready)
+    finally:
+        database.close()
 
 
 @app.command()

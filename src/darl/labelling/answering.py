@@ -44,7 +44,7 @@ def record(
     note: str = "",
     seconds: float | None = None,
 ) -> None:
-    """Writes an answer. The same token twice is one answer, so a page may send again until it hears back.
+    """Writes an answer. The same answer twice is one answer, so a page may send again until it hears back.
 
     An answer that comes after its lease ran out counts too: no answer is lost.
 
@@ -55,7 +55,7 @@ def record(
 
     Raises:
         GradeError: the grade is off the scale, or does not go with the outcome.
-        LeaseGoneError: the token is unknown or another annotator's.
+        LeaseGoneError: the token is unknown, another annotator's, or has another answer already.
         LabellingError: an unknown outcome, or a note longer than 5,000 characters.
     """
     if outcome not in OUTCOMES:
@@ -68,8 +68,11 @@ def record(
     if len(note) > LONGEST_NOTE:
         raise LabellingError(f"the note has {len(note):,} characters", mend=f"keep it under {LONGEST_NOTE:,}")
     with project.database.writing() as connection:
-        if connection.execute(sa.select(answers.c.id).where(answers.c.token == token)).first():
-            return
+        sent = connection.execute(sa.select(answers).where(answers.c.token == token)).first()
+        if sent is not None:
+            if (sent.annotator_id, sent.outcome, sent.grade, sent.undone) == (annotator, outcome, grade, None):
+                return
+            raise LeaseGoneError("this pair was answered elsewhere", mend="go on with the next one")
         held = connection.execute(
             sa.select(leases).where(leases.c.token == token, leases.c.annotator_id == annotator)
         ).first()
@@ -85,7 +88,7 @@ def record(
                 grade=grade,
                 note=note,
                 seconds=None if seconds is None else min(max(seconds, 0.0), _LONGEST_LOOK),
-                created=project.now(),
+                created=round(project.now(), 6),  # what ISO times in exports can hold
             )
         )
         connection.execute(sa.delete(leases).where(leases.c.token == token))

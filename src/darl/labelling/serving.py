@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import secrets
@@ -75,10 +76,22 @@ def serve_page(
         address = Address(host, bound.getsockname()[1], key)
         hosts = ["127.0.0.1", "localhost", "[::1]", host] if is_loopback(host) else None
         app = label_app(project, key=key, hosts=hosts)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5))
-        if ready is not None:
-            ready(address)
-        server.run(sockets=[bound])
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        server = _Server(config, lambda: ready(address) if ready is not None else None)
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down in order and raises it then
+            server.run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """Says that it is ready once it can also be stopped in order."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
 
 def _listening(host: str, port: int) -> socket.socket:

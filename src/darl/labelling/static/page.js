@@ -15,6 +15,7 @@ let busy = false;
 let notice = null; // [name, fields] of the text shown, so that it follows the language
 let looked = 0; // milliseconds that the pair was in sight
 let since = 0;
+let shown = 0; // pairs that came into sight
 
 // ------------------------------------------------------------------------------------------------ what is shown
 
@@ -160,6 +161,8 @@ function arrived(found) {
   looked = 0;
   since = performance.now();
   at(found.task === null ? "done" : "pair").focus({ preventScroll: true });
+  shown += 1;
+  document.body.dataset.shown = String(shown); // for whoever drives the page by program
 }
 
 /** Run one call to the server at a time; its refusals become notices. */
