@@ -56,6 +56,7 @@ def render_page(
                 "height": chart.height,
                 "canvas": chart.canvas,
                 "file": names[chart.name],
+                "alt": chart.alt,
             }
             for chart in charts
         },

@@ -36,6 +36,7 @@ def whole_spec(chart: Chart, *, theme: str = "light", width: int = WIDTH) -> dic
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         **resolved(chart.spec, theme),
         "title": chart.title,
+        "description": chart.alt,
         "config": resolved(config(), theme),
         "data": {"values": chart.data},
         "width": width,

@@ -106,8 +106,10 @@ def config() -> dict[str, Any]:
         "background": "@paper",
         "font": FONT,
         "aria": False,
+        "mark": {"aria": False},
         "view": {"stroke": None},
         "axis": {
+            "aria": False,
             "labelColor": "@muted",
             "titleColor": "@ink",
             "gridColor": "@grid",
@@ -120,8 +122,14 @@ def config() -> dict[str, Any]:
             "labelLimit": 160,
         },
         "axisQuantitative": {"tickCount": 5},
-        "legend": {"labelColor": "@ink", "titleColor": "@muted", "labelFontSize": 12, "titleFontSize": 12},
-        "title": {"color": "@ink", "fontSize": 13, "fontWeight": 600, "anchor": "start", "offset": 8},
+        "legend": {
+            "aria": False,
+            "labelColor": "@ink",
+            "titleColor": "@muted",
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+        },
+        "title": {"aria": False, "color": "@ink", "fontSize": 13, "fontWeight": 600, "anchor": "start", "offset": 8},
         "text": {"color": "@ink", "fontSize": 12},
         "rule": {"color": "@muted"},
     }

@@ -3,7 +3,6 @@
   const { charts, config, palettes } = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
-  const views = new Map();
 
   const theme = () => root.dataset.theme || (system.matches ? "dark" : "light");
 
@@ -20,15 +19,30 @@
     const chart = charts[place.dataset.chart];
     const palette = palettes[theme()];
     const spec = { ...resolved(chart.spec, palette), data: { values: chart.data }, width: "container", height: chart.height };
-    views.get(place)?.finalize();
-    views.set(place, await window.vegaEmbed(place, spec, {
+    place.drawn?.finalize();
+    place.drawn = await window.vegaEmbed(place, spec, {
       actions: false, renderer: chart.canvas ? "canvas" : "svg", config: resolved(config, palette), tooltip: { theme: theme() },
-    }));
+    });
+    // Vega gives its elements roles without names; the place itself is the picture and has its text.
+    for (const part of place.querySelectorAll("[role], [aria-roledescription]")) {
+      for (const name of ["role", "aria-roledescription", "aria-label"]) part.removeAttribute(name);
+    }
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", chart.alt);
+    place.removeAttribute("aria-roledescription");
   };
 
   const places = [...document.querySelectorAll("[data-chart]")];
+  const pause = () => new Promise((go) => setTimeout(go, 0));
+  let latest = 0;
+  // One chart after the other in the order of the page, with pauses in which the reader may scroll.
   const drawAll = async () => {
-    for (const place of places) await draw(place);
+    const mine = ++latest;
+    for (const place of places) {
+      await pause();
+      if (mine !== latest) return;  // the look has changed meanwhile
+      await draw(place);
+    }
     root.dataset.drawn = theme();
   };
 
@@ -42,7 +56,7 @@
     button.addEventListener("click", async () => {
       const place = places.find((one) => one.dataset.chart === button.dataset.of);
       const link = document.createElement("a");
-      link.href = await views.get(place).view.toImageURL(button.dataset.save, button.dataset.save === "png" ? 2 : 1);
+      link.href = await place.drawn.view.toImageURL(button.dataset.save, button.dataset.save === "png" ? 2 : 1);
       link.download = `${charts[button.dataset.of].file}.${button.dataset.save}`;
       link.click();
     });
