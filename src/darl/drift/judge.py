@@ -34,8 +34,8 @@ class WindowDrift:
         name: of the window. pairs, queries: its size.
         far_share: above the threshold, with its interval over queries; None without OOD scores. expected: of
             known pairs.
-        signals: each statistic with its p. p: of all together, corrected for their number.
-        new_values: {column: p} of values that no known query has.
+        signals: each statistic with its p. signals_p: of the smallest, corrected for their number.
+        new_values: {column: p} of values that no known query has. p: of signals and new values together.
         accuracy: estimated without labels; None without probabilities.
         slices, clusters: what moved, most moved first.
         state: ``calm``, ``alarm``, or ``too little`` to judge.
@@ -47,6 +47,7 @@ class WindowDrift:
     far_share: Interval | None
     expected: float
     signals: list[Signal]
+    signals_p: float
     new_values: dict[str, float]
     p: float
     accuracy: AccuracyEstimate | None
@@ -107,6 +108,7 @@ def judge_window(
         far_share=share,
         expected=1 - FAR / 100,
         signals=signals,
+        signals_p=joint,
         new_values=new_values,
         p=p,
         accuracy=accuracy,

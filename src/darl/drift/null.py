@@ -73,11 +73,12 @@ def p_value(observed: float, null: np.ndarray) -> float:
     return float((1 + (null >= observed).sum()) / (len(null) + 1))
 
 
-def smallest_p(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, float]:
+def smallest_p(observed: np.ndarray, null: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """p of each of several statistics, and p of the smallest among them (Westfall & Young 1993, min-p).
 
     Args:
         observed: (c,). null: (B, c), of the same draws.
+        weights: (c,) how much of the level each statistic may use: the smallest p/weight is what counts.
 
     Returns:
         (c,) raw p, and the share of draws whose own smallest p is at most the observed one; so looking at
@@ -95,5 +96,6 @@ def smallest_p(observed: np.ndarray, null: np.ndarray) -> tuple[np.ndarray, floa
     own = np.stack(
         [(B - np.searchsorted(ordered[:, c], null[:, c], side="left")) for c in range(null.shape[1])], axis=1
     )
-    least = (own / B).min(axis=1)
-    return raw, float((1 + (least <= raw.min()).sum()) / (B + 1))
+    shares = np.ones(null.shape[1]) if weights is None else weights / weights.max()
+    least, seen = (own / B / shares).min(axis=1), (raw / shares).min()
+    return raw, float((1 + (least <= seen).sum()) / (B + 1))

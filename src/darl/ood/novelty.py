@@ -25,7 +25,7 @@ class QueryNovelty:
 
     >>> novelty = QueryNovelty.fit(["desk lamp", "floor lamp"])
     >>> known, new = novelty.score(["lamp desk", "winter tyres"])
-    >>> bool(known < 0.2), bool(new > 0.9)
+    >>> bool(known < 0.4), bool(new > 0.9)
     (True, True)
     """
 
