@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from darl.cli.arguments import Device
-from darl.cli.output import put_json
+from darl.cli.output import put, put_json
 
 
 def serve(
@@ -64,4 +65,9 @@ def serve(
         put_json(found.model_dump(mode="json"))
         return
     start_json_logs(found.log_level)
-    run(found)
+    run(found, announce=_announce)
+
+
+def _announce(url: str) -> None:
+    put(f"darl serves at {url}")
+    sys.stdout.flush()  # it may be a pipe, and whoever reads it waits

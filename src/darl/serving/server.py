@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ log = logging.getLogger("darl.serving")
 QUIET_SECONDS = 0.5  # after the last answer: clients read "Connection: close" and leave before the socket goes
 
 
-def serve(model: str | Path | ServeSettings, **settings: Any) -> None:
+def serve(
+    model: str | Path | ServeSettings, *, announce: Callable[[str], None] = lambda url: None, **settings: Any
+) -> None:
     """Serve a model until SIGTERM or SIGINT.
 
     Args:
         model: the folder of a model or a run, or complete settings.
+        announce: called with the address once it is listened on; the model is still being loaded then.
         settings: as :class:`ServeSettings` has them.
 
     Raises:
@@ -45,12 +48,12 @@ def serve(model: str | Path | ServeSettings, **settings: Any) -> None:
         darl.serve("runs/shop/model", port=9000, traffic_log="traffic")
     """
     found = model if isinstance(model, ServeSettings) else load_settings(model=model, **settings)
-    asyncio.run(_Server(found).run())
+    asyncio.run(_Server(found, announce).run())
 
 
 class _Server:
-    def __init__(self, settings: ServeSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: ServeSettings, announce: Callable[[str], None]) -> None:
+        self.settings, self.announce = settings, announce
         self.service = Service(settings)
         self.stopping = asyncio.Event()
 
@@ -72,7 +75,9 @@ class _Server:
             for name in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(name, self.stopping.set)
             host, port = listener.getsockname()[:2]
-            log.info("listening", extra={"facts": {"url": f"http://{host}:{port}"}})
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            log.info("listening", extra={"facts": {"url": url}})
+            self.announce(url)
             start = asyncio.create_task(self.service.fleet.start())
             stop = asyncio.create_task(self.stopping.wait())
             try:

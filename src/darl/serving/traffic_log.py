@@ -96,7 +96,7 @@ class TrafficLog:
         """Take a request in; returns at once."""
         rows = [self._row(served, at) for at in range(len(served.rows))]
         with self._lock:
-            if len(self._buffer) + len(rows) > HELD_FILES * self.settings.traffic_rows + len(rows):
+            if len(self._buffer) >= HELD_FILES * self.settings.traffic_rows:
                 self.metrics.logged.labels("dropped").inc(len(rows))
                 return
             self._buffer += rows

@@ -8,7 +8,6 @@ told yet. It leaves when its input ends, so it never outlives the server, howeve
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from darl.model import RelevanceModel
 
-# The process that speaks HTTP must be quick even when every core computes: refusals go out within 100 ms.
-NICENESS = 5
 PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
 
 
@@ -35,8 +32,6 @@ def main() -> None:
     """Read requests and write replies until the input ends."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # these are the server's to act on; it closes the pipe
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
     # Whatever a library prints must not get among the frames.
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

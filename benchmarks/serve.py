@@ -1,0 +1,231 @@
+"""The server under load, against a loop that scores one request at a time with the same model.
+
+    python benchmarks/serve.py                       # minilm-l6 and smollm2-135m, 100,000 requests for the memory
+    python benchmarks/serve.py --backbones minilm-l6 --seconds 5 --memory 200 1000    # a quick look
+
+For each backbone (with a fresh head: the speed does not depend on the weights):
+
+1. the naive loop: `model.score` on one request after the other, in this process, no HTTP;
+2. 32 clients in a closed loop, lists of 1, 10 and 100 items; saturation is what they reach at list length 1;
+3. arrivals at 70 % of saturation: p50 and p99;
+4. arrivals beyond saturation on a server with a short queue: what is refused is refused with 429, and quickly;
+5. the first backbone: resident memory of server and worker after 5,000 and after 100,000 requests.
+
+`throughput_ratio_32` is the smallest ratio at list length 1, `p99_over_p50` the largest, `lost` every request
+without an answer or with one that is neither 200 nor 429, `memory_growth` the last over the first, less one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from darl.demo.world import make_world
+from darl.grades import GradeScale
+from darl.model import RelevanceModel
+from darl.storage import atomic_write_json
+from http_load import Load, arrivals, closed_loop, request_bytes
+from machine import commit, machine
+
+RESULTS = Path(__file__).resolve().parent / "results" / "serve.json"
+CLIENTS = 32
+LISTS = (1, 10, 100)
+SHARE, BEYOND = 0.7, 2.0  # of saturation
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", nargs="+", default=["minilm-l6", "smollm2-135m"])
+    parser.add_argument("--seconds", type=float, default=60, help="of each measurement")
+    parser.add_argument("--memory", type=int, nargs=2, default=[5_000, 100_000], help="requests before each reading")
+    parser.add_argument("--threads", type=int, help="of the model, in the loop and the worker alike")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, backbone in enumerate(args.backbones):
+            model = Path(folder) / backbone
+            fresh = RelevanceModel.from_backbone(backbone, GradeScale(("irrelevant", "weak", "strong")))
+            fresh.save_pretrained(model)
+            del fresh
+            rows += naive_loop(model, backbone, args)
+            rows += asyncio.run(under_load(model, backbone, args))
+            if number == 0:
+                rows += asyncio.run(memory(model, backbone, args))
+    for row in rows:
+        print(json.dumps(row))
+    found = headline(rows)
+    print(json.dumps(found))
+    command = "python benchmarks/serve.py " + " ".join(sys.argv[1:])
+    atomic_write_json(
+        args.out,
+        {
+            "benchmark": "serve", "command": command.strip(), "commit": commit(), "machine": machine(),
+            "headline": found, "rows": rows,
+        },
+    )  # fmt: skip
+
+
+def headline(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The figures of the docstring, from the rows."""
+    naive = {row["backbone"]: row["per_second"] for row in rows if row["what"] == "naive" and row["list"] == 1}
+    closed = [row for row in rows if row["what"] == "closed" and row["list"] == 1]
+    found = {
+        "throughput_ratio_32": min(row["per_second"] / naive[row["backbone"]] for row in closed),
+        "p99_over_p50": max(row["p99"] / row["p50"] for row in rows if row["what"] == "share"),
+        "lost": sum(row.get("lost", 0) for row in rows),
+        "refused_p99_seconds": max((row["refused_p99"] or 0.0 for row in rows if row["what"] == "beyond"), default=0.0),
+    }
+    read = [row["bytes"] for row in rows if row["what"] == "memory"]
+    return found | ({"memory_growth": read[-1] / read[0] - 1} if read else {})
+
+
+# -------------------------------------------------------------------------------------------------- loads
+
+
+def naive_loop(model: Path, backbone: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Requests a second of `model.score`, one request after the other, in a process of its own."""
+    code = f"""
+import itertools, json, sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from serve import LISTS, bodies
+import torch
+from darl.model import RelevanceModel
+if {args.threads!r}: torch.set_num_threads({args.threads!r})
+model = RelevanceModel.from_pretrained({str(model)!r})
+for length in LISTS:
+    source, done, begin = bodies(length), -3, time.monotonic()
+    while done < 0 or time.monotonic() - begin < {args.seconds / 2}:
+        query, items = next(source)
+        model.score(queries=[query] * length, items=items, ood=False)
+        done += 1
+        if done == 0: begin = time.monotonic()
+    print(json.dumps(dict(list=length, per_second=done / (time.monotonic() - begin))))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    return [{"what": "naive", "backbone": backbone, **line} for line in lines]
+
+
+async def under_load(model: Path, backbone: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    patient = ["max_wait_seconds=100000", "deadline_seconds=100000", "max_queue_tokens=100000000"]
+    with server(model, args, *patient) as (address, _):
+        await closed_loop(address, posts(1), clients=CLIENTS, count=3 * CLIENTS)  # warm
+        for length in LISTS:
+            load = await closed_loop(address, posts(length), clients=CLIENTS, seconds=args.seconds)
+            rows.append({"what": "closed", "backbone": backbone, "list": length, **figures(load)})
+            print(json.dumps(rows[-1]), flush=True)
+        saturation = rows[0]["per_second"]
+        load = await arrivals(address, posts(1), per_second=SHARE * saturation, seconds=args.seconds)
+        rows.append({"what": "share", "backbone": backbone, "list": 1, "rate": SHARE * saturation, **figures(load)})
+        print(json.dumps(rows[-1]), flush=True)
+    with server(model, args, "max_wait_seconds=1") as (address, _):
+        await closed_loop(address, posts(1), clients=CLIENTS, count=3 * CLIENTS)
+        load = await arrivals(address, posts(1), per_second=BEYOND * saturation, seconds=args.seconds)
+        rows.append({"what": "beyond", "backbone": backbone, "list": 1, "rate": BEYOND * saturation, **figures(load)})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+async def memory(model: Path, backbone: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    rows, done = [], 0
+    with server(model, args) as (address, pid):
+        source = itertools.cycle(itertools.islice(mixed_posts(), 20_000))
+        for until in args.memory:
+            load = await closed_loop(address, source, clients=8, count=until - done)
+            done = until
+            used = resident(pid)
+            rows.append({"what": "memory", "backbone": backbone, "requests": until, "bytes": used, **figures(load)})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def figures(load: Load) -> dict[str, Any]:
+    return {
+        "seconds": load.seconds, "per_second": load.per_second, "answered": load.answered,
+        "p50": load.quantile(0.5), "p99": load.quantile(0.99), "lost": sum(load.lost.values()),
+        "lost_how": dict(load.lost), "refused": len(load.latencies.get(429, [])),
+        "refused_p50": load.quantile(0.5, 429), "refused_p99": load.quantile(0.99, 429),
+        "refused_max": load.quantile(1.0, 429),
+    }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------- requests
+
+
+def bodies(length: int, seed: int = 0) -> Iterator[tuple[str, list[str]]]:
+    """A query and ``length`` items, from the invented world, without end."""
+    world = make_world(seed=0, train=2000, pool=0)
+    queries = sorted({row["query"] for row in world.train})
+    items = sorted({row["item"] for row in world.train})
+    draw = random.Random(seed)
+    while True:
+        yield draw.choice(queries), draw.choices(items, k=length)
+
+
+def posts(length: int) -> Iterator[bytes]:
+    for query, items in bodies(length):
+        yield request_bytes("/rerank", json.dumps({"query": query, "texts": items}).encode())
+
+
+def mixed_posts() -> Iterator[bytes]:
+    """Mostly single pairs, some lists: the shapes that make an allocator's life hard."""
+    draw, sources = random.Random(1), {length: posts(length) for length in (1, 2, 5, 10)}
+    while True:
+        yield next(sources[draw.choices((1, 2, 5, 10), weights=(70, 15, 10, 5))[0]])
+
+
+# ----------------------------------------------------------------------------------------------- server
+
+
+@contextmanager
+def server(model: Path, args: argparse.Namespace, *settings: str) -> Iterator[tuple[tuple[str, int], int]]:
+    """A `darl serve` process that is ready: its address and process id. No spare, for the memory's sake."""
+    threads = [f"threads={args.threads}"] if args.threads else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "darl.cli.main", "serve", str(model), "--port", "0", "--log-level", "warning",
+         "spare=false", *threads, *settings],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip().rpartition(" ")[2]
+        host, port = url.removeprefix("http://").split(":")
+        while True:
+            time.sleep(0.2)
+            if process.poll() is not None:
+                raise SystemExit("the server ended")
+            try:
+                with urllib.request.urlopen(f"{url}/health", timeout=5):
+                    break
+            except OSError:
+                continue
+        yield (host, int(port)), process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def resident(pid: int) -> int:
+    """Bytes of the process and those it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    page = os.sysconf("SC_PAGE_SIZE")
+    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) * page for one in (pid, *map(int, children)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,364 @@
+"""The parts of the server without a process: queue, fairness, limits, settings, keys, traffic log, logs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darl.errors import RecipeError, StorageError
+from darl.serving.batcher import Batcher
+from darl.serving.dialects.paths import ENDPOINTS
+from darl.serving.facts import ModelFacts, PairScore
+from darl.serving.jobs import Job, TokenEstimate
+from darl.serving.limits import parse_json
+from darl.serving.link import WorkerDiedError
+from darl.serving.logs import JsonLines
+from darl.serving.metrics import Metrics
+from darl.serving.refusals import Refusal
+from darl.serving.settings import ServeSettings, load_settings
+from darl.serving.traffic_log import SCHEMA, Served, TrafficLog
+from darl.serving.version import model_version
+
+FACTS = ModelFacts("v1", ("bad", "good"), (0.0, 1.0), 64, 4, True, False, "tiny", "float32", "cpu")
+
+
+class FakeWorker:
+    """Scores a pair by its item's length, as long as it lives."""
+
+    def __init__(self, facts: ModelFacts = FACTS, rate: float = 1e4) -> None:
+        self.facts, self.rate, self.serving = facts, rate, False
+        self.batches: list[list[dict[str, Any]]] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.act: Callable[[list[dict[str, Any]]], None] = lambda _: None
+
+    async def score(self, slices: list[dict[str, Any]], timeout: float) -> dict[str, Any]:
+        self.batches.append(slices)
+        await self.hold.wait()
+        await asyncio.sleep(0)
+        self.act(slices)
+        return {"slices": [self._outcome(part) for part in slices], "seconds": 0.01}
+
+    def _outcome(self, part: dict[str, Any]) -> dict[str, Any]:
+        count = len(part["items"])
+        return {
+            "grades": [1] * count, "probabilities": [[0.5, 0.5]] * count, "tokens": [10] * count,
+            "relevance": [float(len(item)) for item in part["items"]], "ood": None,
+        }  # fmt: skip
+
+
+def settings_of(**changes: Any) -> ServeSettings:
+    return ServeSettings(model=Path("none"), **changes)
+
+
+def batcher_with(worker: FakeWorker, **changes: Any) -> Batcher:
+    batcher = Batcher(settings_of(**changes), Metrics())
+    batcher.attach(worker)  # type: ignore[arg-type]
+    return batcher
+
+
+# ------------------------------------------------------------------------------------------------ queue
+
+
+def test_scores_come_back_in_the_requests_order() -> None:
+    async def run() -> None:
+        worker = FakeWorker()
+        batcher = batcher_with(worker, batch_tokens=16)
+        queries = [f"query {row % 3}" for row in range(40)]
+        job = batcher.submit(queries, ["x" * row for row in range(40)], ood=False)
+        assert [row.relevance for row in await job.done] == [float(row) for row in range(40)]
+        assert batcher.queued == 0
+        for batch in worker.batches:  # items of one query stand together
+            flat = [query for part in batch for query in part["queries"]]
+            assert len(set(flat)) == 1 + sum(a != b for a, b in pairwise(flat))
+
+    asyncio.run(run())
+
+
+def test_a_large_request_does_not_hold_up_small_ones() -> None:
+    async def run() -> None:
+        worker = FakeWorker(rate=2560)  # a budget of 256 tokens
+        worker.hold.clear()
+        batcher = batcher_with(worker)
+        large = batcher.submit(["q"] * 900, ["an item of some length"] * 900, ood=False)
+        await asyncio.sleep(0.01)
+        small = [batcher.submit([f"q{n}"], ["an item"], ood=False) for n in range(5)]
+        worker.hold.set()
+        await asyncio.gather(*(job.done for job in small))
+        assert len(await large.done) == 900
+        with_small = [at for at, batch in enumerate(worker.batches) if any(len(p["items"]) == 1 for p in batch)]
+        assert with_small == [2], "the small ones wait for what was with the worker already, and no longer"
+        assert len(worker.batches) > 6
+
+    asyncio.run(run())
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async def run() -> None:
+        worker = FakeWorker()
+        worker.hold.clear()
+        batcher = batcher_with(worker, max_queue_tokens=500)
+        jobs = [batcher.submit(["q"] * 40, ["some words of an item"] * 40, ood=False)]
+        with pytest.raises(Refusal) as caught:
+            jobs += [batcher.submit(["q"] * 5, ["some words of an item"] * 5, ood=False) for _ in range(20)]
+        assert caught.value.status == 429
+        assert caught.value.retry_after
+        worker.hold.set()
+        await asyncio.gather(*(job.done for job in jobs))
+        assert batcher.queued == 0
+        await batcher.submit(["q"], ["i"], ood=False).done
+
+    asyncio.run(run())
+
+
+def test_a_long_wait_refuses() -> None:
+    async def run() -> None:
+        worker = FakeWorker(rate=5)
+        worker.hold.clear()
+        batcher = batcher_with(worker, max_wait_seconds=1.0)
+        job = batcher.submit(["q"], ["some words of an item"], ood=False)
+        with pytest.raises(Refusal, match="of work"):
+            batcher.submit(["q"], ["i"], ood=False)
+        batcher.give_up(job, Refusal("client_gone", "left"))
+        await asyncio.sleep(0)
+        assert batcher.queued == 0
+        batcher.submit(["q"], ["i"], ood=False)
+
+    asyncio.run(run())
+
+
+def test_a_given_up_job_is_not_scored() -> None:
+    async def run() -> None:
+        worker = FakeWorker()
+        batcher = Batcher(settings_of(), Metrics())
+        gone = batcher.submit(["q"], ["gone"], ood=False)
+        kept = batcher.submit(["q"], ["kept"], ood=False)
+        batcher.give_up(gone, Refusal("client_gone", "left"))
+        batcher.attach(worker)  # type: ignore[arg-type]
+        await kept.done
+        assert [part["items"] for batch in worker.batches for part in batch] == [["kept"]]
+        await asyncio.sleep(0)
+        assert batcher.queued == 0
+
+    asyncio.run(run())
+
+
+def test_a_dead_worker_fails_what_it_had_and_nothing_else() -> None:
+    async def run() -> None:
+        worker, other = FakeWorker(), FakeWorker()
+        batcher = Batcher(settings_of(batch_tokens=1), Metrics())
+        jobs = [batcher.submit(["q"], [f"item {n}"], ood=False) for n in range(4)]
+
+        def die(_: Any) -> None:
+            worker.serving = False
+            raise WorkerDiedError("killed")
+
+        worker.act = die
+        batcher.attach(worker)  # type: ignore[arg-type]
+        done, _ = await asyncio.wait([job.done for job in jobs], timeout=0.2)
+        assert 1 <= len(done) <= 2, "one batch at work and one at its door"
+        assert all(job.exception().kind == "worker_died" for job in done)  # type: ignore[union-attr]
+        batcher.attach(other)  # type: ignore[arg-type]
+        rest = [job for job in jobs if job.done not in done]
+        assert len(await asyncio.gather(*(job.done for job in rest))) == len(rest)
+
+    asyncio.run(run())
+
+
+def test_a_reply_is_of_one_model() -> None:
+    """The model changes after the first slice of a request: the request is scored anew, by the new one alone."""
+
+    async def run() -> None:
+        newer = ModelFacts.from_dict(FACTS.to_dict() | {"version": "v2"})
+        job = Job(["q"] * 4, ["a", "b", "c", "d"], [1] * 4, slice_cost=2, ood=False)
+        first, second = job.todo.popleft(), job.todo.popleft()
+        worker = FakeWorker()
+        assert job.take(first, FACTS, worker._outcome(first.message()))
+        assert not job.take(second, newer, worker._outcome(second.message()))
+        assert len(job.todo) == 2
+        assert job.take(first, FACTS, worker._outcome(first.message()))  # late, of the round before: ignored
+        for part in list(job.todo):
+            assert job.take(part, newer, worker._outcome(part.message()))
+        assert len(await job.done) == 4
+        assert job.facts is newer
+
+    asyncio.run(run())
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 60))
+def test_slices_cover_a_job(costs: list[int], slice_cost: int) -> None:
+    async def run() -> None:
+        queries = [f"q{cost % 4}" for cost in costs]
+        job = Job(queries, ["i"] * len(costs), costs, slice_cost=slice_cost, ood=False)
+        assert sorted(row for part in job.todo for row in part.rows) == list(range(len(costs)))
+        assert all(part.cost <= slice_cost or len(part.rows) == 1 for part in job.todo)
+
+    asyncio.run(run())
+
+
+def test_the_token_estimate_learns() -> None:
+    estimate = TokenEstimate(512, 4)
+    for _ in range(200):
+        estimate.learn(1000, 120)
+    assert estimate.cost("", "x" * 1000) == pytest.approx(4 + 120 + 1000 // 64, abs=2)
+
+
+# ----------------------------------------------------------------------------------------------- bounds
+
+
+def test_unreadable_json() -> None:
+    for body in (b"", b"[]", b"1", b"{", b'{"a":NaN}', b'{"a":Infinity}', b"\xff", b'{"a":' * 5000, b'{"a":"\\ud8'):
+        with pytest.raises(Refusal) as caught:
+            parse_json(body)
+        assert caught.value.status == 400
+    assert parse_json(b'{"a":["b\\ud83d\\udc08","\\udc08"]}') == {"a": ["b🐈", "\ufffd"]}
+
+
+def test_shared_paths_tell_dialects_apart() -> None:
+    by_path = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+    assert by_path["/rerank"].dialect({"texts": []}, {}).name == "tei"
+    assert by_path["/rerank"].dialect({"documents": []}, {}).name == "vllm_rerank"
+    assert by_path["/rerank"].dialect({"input": []}, {}).name == "elasticsearch"
+    assert by_path["/v1/rerank"].dialect({"documents": []}, {}).name == "jina"
+    assert by_path["/v1/rerank"].dialect({"documents": [], "rank_fields": []}, {}).name == "cohere_v1"
+    assert by_path["/v1/rerank"].dialect({"documents": []}, {"x-fern-sdk-name": "cohere"}).name == "cohere_v1"
+
+
+# --------------------------------------------------------------------------------------------- settings
+
+
+def test_flags_beat_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text("model: m\nport: 1\nmax_documents: 1\nood: always\napi_keys: [a, b]\n")
+    monkeypatch.setenv("DARL_SERVE_PORT", "2")
+    monkeypatch.setenv("DARL_SERVE_MAX_DOCUMENTS", "2")
+    found = load_settings(file, port=3, host=None)
+    assert (found.port, found.max_documents, found.ood, found.host) == (3, 2, "always", "127.0.0.1")
+    assert found.all_keys() == ("a", "b")
+    monkeypatch.setenv("DARL_SERVE_API_KEYS", "secret-c, secret-d")
+    assert load_settings(file).all_keys() == ("secret-c", "secret-d")
+    assert "secret" not in str(load_settings(file))
+
+
+def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match="prot"):
+        load_settings(model="m", prot=1)
+    with pytest.raises(RecipeError, match="--port"):
+        load_settings(model="m", port=70_000)
+    monkeypatch.setenv("DARL_SERVE_OOD", "maybe")
+    with pytest.raises(RecipeError, match="DARL_SERVE_OOD"):
+        load_settings(model="m")
+    monkeypatch.delenv("DARL_SERVE_OOD")
+    with pytest.raises(RecipeError, match="name the model"):
+        load_settings()
+    with pytest.raises(StorageError):
+        load_settings(tmp_path / "none.yaml")
+    (tmp_path / "keys").write_text("# none\n")
+    with pytest.raises(RecipeError, match="no key"):
+        load_settings(model="m", api_keys_file=tmp_path / "keys").all_keys()
+
+
+def test_the_model_is_named_after_its_run() -> None:
+    assert load_settings(model="runs/shop/model").model_name == "shop"
+    assert load_settings(model="shop-v2").model_name == "shop-v2"
+
+
+# ------------------------------------------------------------------------------------------ traffic log
+
+
+def served(count: int) -> Served:
+    rows = [PairScore(1, [0.25, 0.75], 0.75, None if n % 2 else 1.5, None if n % 2 else 99.0, 9) for n in range(count)]
+    return Served("id", "darl", ["cat insurance"] * count, [f"item {n}" for n in range(count)], rows, FACTS, 12.5)
+
+
+def test_the_traffic_log_is_what_it_says(tmp_path: Path) -> None:
+    log = TrafficLog(settings_of(traffic_log=tmp_path, traffic_texts="plain", traffic_rows=10), Metrics())
+    log.note(served(25))
+    log.close()
+    tables = [pq.read_table(path) for path in sorted(tmp_path.iterdir())]
+    assert [table.num_rows for table in tables] == [10, 10, 5]
+    assert all(table.schema.equals(SCHEMA) for table in tables)
+    first = tables[0].slice(0, 1).to_pylist()[0]
+    assert first["query"] == "cat insurance"
+    assert first["probabilities"] == [0.25, 0.75]
+    assert (first["grade"], first["model_version"], first["dialect"], first["latency_ms"]) == (1, "v1", "darl", 12.5)
+    assert (first["ood_score"], first["ood_percentile"]) == (1.5, 99.0)
+    assert tables[0]["ood_score"].null_count == 5
+
+
+def test_hashes_hide_the_texts_and_a_salt_hides_them_better(tmp_path: Path) -> None:
+    hashes = []
+    for name, more in (("a", {}), ("b", {"traffic_salt": "one"}), ("c", {"traffic_salt": "two"})):
+        log = TrafficLog(settings_of(traffic_log=tmp_path / name, **more), Metrics())
+        log.note(served(2))
+        log.close()
+        table = pq.read_table(tmp_path / name)
+        assert table["query"].null_count == table["item"].null_count == 2
+        assert len(set(table["query_hash"].to_pylist())) == 1
+        hashes.append(table["query_hash"][0].as_py())
+    assert len(set(hashes)) == 3
+
+
+def test_the_traffic_log_is_bounded(tmp_path: Path) -> None:
+    log = TrafficLog(settings_of(traffic_log=tmp_path, traffic_rows=10, traffic_max_bytes=15_000), Metrics())
+    for _ in range(8):
+        log.note(served(10))
+        log.flush()
+    log.close()
+    files = list(tmp_path.iterdir())
+    assert sum(path.stat().st_size for path in files) <= 15_000
+    assert 1 <= len(files) < 8
+
+
+def test_a_disk_that_refuses_costs_rows_and_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    log = TrafficLog(settings_of(traffic_log=tmp_path, traffic_rows=10), metrics)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", full)
+        for _ in range(20):
+            log.note(served(10))
+        log.flush()
+    log.close()
+    assert sum(pq.read_metadata(path).num_rows for path in tmp_path.iterdir()) == 40
+    assert b'darl_traffic_rows_total{outcome="dropped"} 160.0' in metrics.text()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        TrafficLog(settings_of(traffic_log=tmp_path / "file"), Metrics())
+
+
+# ------------------------------------------------------------------------------------------------- rest
+
+
+def test_logs_are_json_lines() -> None:
+    record = logging.LogRecord("darl.serving", logging.INFO, "", 0, "request", None, None)
+    record.facts = {"status": 200}
+    line = json.loads(JsonLines().format(record))
+    assert (line["event"], line["level"], line["status"]) == ("request", "info", 200)
+
+
+def test_versions_follow_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "weights").write_bytes(b"1")
+    first = model_version(tmp_path / "a", {})
+    (tmp_path / "a" / "weights").write_bytes(b"2")
+    assert len(first) == 12
+    assert model_version(tmp_path / "a", {}) != first
+    (tmp_path / "a" / "weights").write_bytes(b"1")
+    assert model_version(tmp_path / "a", {}) == first
