@@ -23,17 +23,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darl.model.backbones import load_body, load_tokenizer, resolve_backbone
-from darl.model.encoding import PairEncoder
-from darl.model.features import forward_batches, pool
 from darl.pairs import PairTable, read_pairs
 from darl.storage import atomic_file
 
 BACKBONES = {"patents": ("minilm-l6", 64), "retail": ("minilm-l6", 96), "health_zh": ("me5-small", 64)}
 KINDS = ("pair", "middle", "query", "item")
 SPLITS = ("train", "dev_id", "dev_shift", "pool", "test_id", "test_near", "test_far")
-TRAIN = 4000
-"""Training pairs, the same draw for every seed."""
+LIMITS = {"train": 4000, "pool": 6000, "test_id": 1000, "test_near": 1000, "test_far": 1000}
+"""At most so many pairs of a split, the same draw for every seed."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,8 @@ def load_suite(suite: str, cache: Path, splits: Sequence[str] = SPLITS) -> dict[
     data = Path(os.environ.get("DARL_DATA", "../shared/data")) / f"{suite}.jsonl.gz"
     for name in splits:
         pairs = read_pairs(data, where={"split": name})
-        if name == "train":
-            pairs = pairs.sample(TRAIN, 0)
+        if name in LIMITS:
+            pairs = pairs.sample(LIMITS[name], 0)
         path = cache / f"{suite}-{name}-{pairs.fingerprint()[:12]}.npz"
         if not path.exists():
             embed = embed or _Embedder(*BACKBONES[suite])
@@ -72,6 +69,9 @@ def load_suite(suite: str, cache: Path, splits: Sequence[str] = SPLITS) -> dict[
 
 class _Embedder:
     def __init__(self, backbone: str, max_length: int) -> None:
+        from darl.model.backbones import load_body, load_tokenizer, resolve_backbone
+        from darl.model.encoding import PairEncoder
+
         found = resolve_backbone(backbone)
         self.body = load_body(found).eval()
         self.encoder = PairEncoder(load_tokenizer(found), max_length)
@@ -85,17 +85,17 @@ class _Embedder:
             out[kind] = last[[rows[text] for text in texts]]
         return {kind: matrix.astype(np.float16) for kind, matrix in out.items()}
 
+    @torch.inference_mode()
     def _features(self, queries: list[str], items: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        from darl.model.features import pool
+
         encoded = self.encoder.encode(queries, items)
         last = np.zeros((len(encoded), self.body.config.hidden_size), dtype=np.float32)
         middle = np.zeros_like(last)
-
-        def consume(rows: np.ndarray, batch: dict[str, torch.Tensor], output: object) -> None:
-            states = output.hidden_states  # type: ignore[attr-defined]
+        for rows, batch in self.encoder.batches(encoded):
+            states = self.body(**batch, output_hidden_states=True).hidden_states
             last[rows] = pool(states[-1], batch["attention_mask"], "mean").numpy()
             middle[rows] = pool(states[len(states) // 2], batch["attention_mask"], "mean").numpy()
-
-        forward_batches(self.body, self.encoder, encoded, consume, output_hidden_states=True)
         return last, middle
 
 

@@ -65,6 +65,15 @@ class TestKNN:
         assert not np.array_equal(reference, other)
         assert len(KNN(max_reference=1000).fit(rows).state()["reference"]) == 400
 
+    def test_fewer_rows_keep_the_same_share_nearer(self, probes):
+        many = np.random.default_rng(3).normal(0, 1, (5000, 10))
+        full = KNN(k=100, max_reference=None).fit(many).score(probes)
+        part = KNN(k=100, max_reference=1000).fit(many)
+        assert part.state()["nth"].tolist() == [20]
+        unscaled = KNN(k=100, max_reference=None).fit(part.state()["reference"]).score(probes)
+        off, off_unscaled = (abs(np.mean(scores - full)) for scores in (part.score(probes), unscaled))
+        assert off < 0.2 * off_unscaled
+
     def test_half_is_half_the_bytes(self, rows):
         small, full = (KNN(half=half).fit(rows).state()["reference"] for half in (True, False))
         assert small.nbytes * 2 == full.nbytes
@@ -217,7 +226,7 @@ def test_bad_parameters_are_named(name, params):
 
 
 def test_unknown_detectors_name_the_nearest():
-    assert detector_names() == ["knn", "mahalanobis", "energy", "msp", "fusion"]
+    assert detector_names() == ["knn", "mahalanobis", "energy", "msp", "fusion", "peer"]
     with pytest.raises(RecipeError, match="did you mean 'mahalanobis'"):
         make_detector("mahalonobis")
     with pytest.raises(RecipeError, match="did you mean 'max_reference'"):

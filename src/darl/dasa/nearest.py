@@ -32,6 +32,20 @@ def chunked_features(model: Scorer, table: PairTable, rows: np.ndarray, *, chunk
     return np.concatenate([np.asarray(model.ood_features(model.encode(part)), dtype=np.float32) for part in parts])
 
 
+MOST_KNOWN = 20_000
+"""Training pairs that a strategy compares with, drawn at random, so that its cost is bounded."""
+
+
+def known_features(model: Scorer, train: PairTable | None, *, most: int = MOST_KNOWN) -> np.ndarray:
+    """What the OOD reference reads of at most ``most`` training pairs, (t, d); (0, 0) where there are none."""
+    if train is None or not len(train):
+        return np.zeros((0, 0), dtype=np.float32)
+    rows = np.arange(len(train))
+    if len(train) > most:
+        rows = np.sort(np.random.default_rng(0).choice(len(train), most, replace=False))
+    return chunked_features(model, train, rows)
+
+
 def nearest_known(model: Scorer, features: np.ndarray, train: PairTable, *, chunk: int = CHUNK) -> Nearest | None:
     """The training pair with the most similar features, exactly, in one pass over the training table.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from darl.dasa.candidates import Progress, Scorer, require_ood, score_pool
 from darl.dasa.guards import DuplicateGuard, Guard, LabelledGuard, LeakGuard, run_guards, within_cap
-from darl.dasa.nearest import chunked_features, nearest_known
+from darl.dasa.nearest import chunked_features, known_features, nearest_known
 from darl.dasa.picked import Selection, picked_pairs
 from darl.dasa.pool import open_pool
 from darl.dasa.report import make_report
@@ -86,7 +86,17 @@ def select(
         )
     candidates = score_pool(scorer, pairs, progress=progress)
     features = partial(chunked_features, scorer, pairs)
-    context = Context(pairs, candidates, np.flatnonzero(passed), budget, seed, features)
+    context = Context(
+        pairs,
+        candidates,
+        np.flatnonzero(passed),
+        budget,
+        seed,
+        features,
+        known=partial(known_features, scorer, train),
+        per_query=per_query,
+        known_shares=None if train is None or not train.has_grades else grade_shares(train, candidates.scale.size),
+    )
     ranked = chosen.order(context)
     capped = ranked[within_cap(pairs.query_groups()[ranked], per_query)]
     picks = capped[:budget]
@@ -111,6 +121,12 @@ def select(
         },
     )
     return Selection(picked_pairs(chosen, context, picks, nearest, train), report)
+
+
+def grade_shares(table: PairTable, K: int) -> np.ndarray:
+    """The share of each of K grades among graded pairs, (K,)."""
+    counts = np.bincount(table.grades, minlength=K)[:K]
+    return counts / max(1, counts.sum())
 
 
 def _loaded(model: Scorer | str | Path) -> Scorer:

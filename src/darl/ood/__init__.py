@@ -15,6 +15,7 @@ from darl.ood.fusion import Fusion
 from darl.ood.knn import KNN
 from darl.ood.mahalanobis import Mahalanobis
 from darl.ood.msp import MSP
+from darl.ood.peers import Peer
 from darl.ood.reference import OODReference, fit_reference
 from darl.ood.registry import detector_names, make_detector
 from darl.ood.separation import auroc, fpr_at_95_tpr
@@ -27,6 +28,7 @@ __all__ = [
     "Fusion",
     "Mahalanobis",
     "OODReference",
+    "Peer",
     "auroc",
     "detector_names",
     "fit_reference",

@@ -23,7 +23,8 @@ class KNN(Detector):
 
     Args:
         k: which neighbour, ≥ 1; with fewer than k rows, the furthest of them.
-        max_reference: keep at most so many rows, drawn at random without replacement; None keeps all.
+        max_reference: keep at most so many rows, drawn at random without replacement; None keeps all. ``k`` shrinks
+            with them, so that the same share of the reference lies nearer: what is estimated stays the same.
         seed: of that draw.
         half: round the reference to float16, which halves the file (scores move by about 10⁻⁴); the rounding
             is done at the fit, so saved and loaded scores agree.
@@ -37,7 +38,7 @@ class KNN(Detector):
 
     name = "knn"
 
-    def __init__(self, k: int = 10, max_reference: int | None = None, seed: int = 0, half: bool = True) -> None:
+    def __init__(self, k: int = 10, max_reference: int | None = 20_000, seed: int = 0, half: bool = True) -> None:
         self.k = check_integer("k", k, where=self.name, at_least=1)
         self.max_reference = max_reference
         if max_reference is not None:
@@ -46,8 +47,10 @@ class KNN(Detector):
         self.half = check_flag("half", half, where=self.name)
 
     def _fit(self, rows: np.ndarray, grades: np.ndarray | None, held_out: np.ndarray | None) -> None:
+        self.nth_ = self.k
         if self.max_reference is not None and len(rows) > self.max_reference:
             keep = np.random.default_rng(self.seed).choice(len(rows), self.max_reference, replace=False)
+            self.nth_ = max(1, round(self.k * self.max_reference / len(rows)))
             rows = rows[np.sort(keep)]
         reference = unit_rows(rows)
         if self.half:
@@ -56,7 +59,7 @@ class KNN(Detector):
 
     def _score(self, rows: np.ndarray) -> np.ndarray:
         queries = torch.from_numpy(unit_rows(rows))  # (c, d)
-        k = min(self.k, len(self.reference_))
+        k = min(self.nth_, len(self.reference_))
         best = torch.empty(len(queries), 0)
         for block in self.reference_.split(BLOCK):
             similar = queries @ block.T  # (c, b)
@@ -66,10 +69,12 @@ class KNN(Detector):
         return (1.0 - best[:, k - 1].double()).clamp(0.0, 2.0).numpy()
 
     def _state(self) -> dict[str, np.ndarray]:
-        return {"reference": self.reference_.numpy().astype(np.float16 if self.half else np.float32)}
+        reference = self.reference_.numpy().astype(np.float16 if self.half else np.float32)
+        return {"reference": reference, "nth": np.array([self.nth_], dtype=np.int64)}
 
     def _restore(self, state: dict[str, np.ndarray]) -> None:
         self.reference_ = torch.from_numpy(state["reference"].astype(np.float32))
+        self.nth_ = int(state["nth"][0]) if "nth" in state else self.k  # saved models of 0.1.0 have none
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

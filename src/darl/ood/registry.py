@@ -13,9 +13,10 @@ from darl.ood.fusion import Fusion
 from darl.ood.knn import KNN
 from darl.ood.mahalanobis import Mahalanobis
 from darl.ood.msp import MSP
+from darl.ood.peers import Peer
 
 _DETECTORS: dict[str, type[Detector]] = {
-    detector.name: detector for detector in (KNN, Mahalanobis, Energy, MSP, Fusion)
+    detector.name: detector for detector in (KNN, Mahalanobis, Energy, MSP, Fusion, Peer)
 }
 
 
@@ -23,7 +24,7 @@ def detector_names() -> list[str]:
     """Every name that :func:`make_detector` knows.
 
     >>> detector_names()
-    ['knn', 'mahalanobis', 'energy', 'msp', 'fusion']
+    ['knn', 'mahalanobis', 'energy', 'msp', 'fusion', 'peer']
     """
     return list(_DETECTORS)
 
@@ -51,11 +52,11 @@ def make_detector(name: str, **params: Any) -> Detector:
             range.
 
     >>> make_detector("knn", k=5)
-    KNN(k=5, max_reference=None, seed=0, half=True)
+    KNN(k=5, max_reference=20000, seed=0, half=True)
     >>> make_detector("mahalanobi")
     Traceback (most recent call last):
     darl.errors.RecipeError: detector: unknown detector 'mahalanobi'
-      mend: did you mean 'mahalanobis'? Known: knn, mahalanobis, energy, msp, fusion
+      mend: did you mean 'mahalanobis'? Known: knn, mahalanobis, energy, msp, fusion, peer
     """
     detector = detector_class(name)
     known = list(inspect.signature(detector).parameters)
