@@ -21,6 +21,7 @@ from darl.errors import RecipeError, StorageError
 from darl.progress import Advance
 from darl.recipe.settings import TuneSettings
 from darl.training.checkpoints import drop_broken_checkpoints, is_disk_error, last_whole_checkpoint, mark_whole
+from darl.training.packing import PackedForward
 from darl.training.processes import barrier, is_main, world_size
 from darl.training.trackers import tensorboard, with_trackers
 
@@ -28,6 +29,7 @@ LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 
 
 ASIDE = ("grades", "weights", "targets", "share")  # for the loss, not for the model
+PACKED = "pairs"  # a batch that is not padded
 
 
 class Rows(Dataset):
@@ -44,19 +46,29 @@ class Rows(Dataset):
 
 
 class DarlTrainer(Trainer):
-    """Trainer with a loss of ours and a learning rate of its own for the head."""
+    """Trainer with a loss of ours, a learning rate of its own for the head, and batches without padding."""
 
     def __init__(
-        self, *args: Any, loss_of: LossOf, head_rate: float, is_head: Callable[[str], bool], **kwargs: Any
+        self,
+        *args: Any,
+        loss_of: LossOf,
+        head_rate: float,
+        is_head: Callable[[str], bool],
+        packed: PackedForward | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.loss_of, self.head_rate, self.is_head = loss_of, head_rate, is_head
+        self.loss_of, self.head_rate, self.is_head, self.packed = loss_of, head_rate, is_head, packed
         # the loss is a mean over its batch, so accumulated batches must be averaged
         self.model_accepts_loss_kwargs = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         aside = {name: inputs.pop(name) for name in ASIDE if name in inputs}
-        outputs = model(**inputs)
+        if self.packed is not None and PACKED in inputs:
+            with self.accelerator.autocast():
+                outputs = self.packed(inputs[PACKED])
+        else:
+            outputs = model(**inputs)
         loss = self.loss_of(outputs, aside)
         return (loss, outputs) if return_outputs else loss
 
@@ -140,6 +152,7 @@ def train(
     advance: Advance,
     dev_rows: Sequence[dict[str, Any]] | None = None,
     dev_objective: Callable[[EvalPrediction], float] | None = None,
+    packed: PackedForward | None = None,
 ) -> dict[str, Any]:
     """Train ``network`` in place and return what Trainer logged.
 
@@ -150,6 +163,7 @@ def train(
         folder: for checkpoints; resumed from if it holds a whole one.
         is_head: which parameters take the head's learning rate.
         dev_rows, dev_objective: for ``keep: best``.
+        packed: takes what ``collate`` puts under ``PACKED``, in place of the network.
 
     Returns:
         the steps done, the mean training loss, and the history of both; the same after a kill as without.
@@ -210,6 +224,7 @@ def train(
         loss_of=loss_of,
         head_rate=settings.head_learning_rate or settings.learning_rate or args.learning_rate,
         is_head=is_head,
+        packed=packed,
     )
     trainer = with_trackers(make_trainer, settings.report_to)
     trainer.remove_callback(PrinterCallback)  # it prints to standard output, which is for darl's result

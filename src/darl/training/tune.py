@@ -19,9 +19,10 @@ from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, is_head_parameter
 from darl.progress import Advance
 from darl.recipe.settings import LoraSettings, Recipe, TuneSettings
+from darl.training.packing import as_encoded, packed_forward
 from darl.training.processes import is_main
 from darl.training.splits import SoftTargets
-from darl.training.trainer import train
+from darl.training.trainer import PACKED, train
 
 
 def tune_model(
@@ -63,11 +64,15 @@ def tune_model(
             outputs.logits, aside["grades"], aside.get("weights"), c, aside.get("targets"), aside.get("share")
         )
 
-    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    packed = packed_forward(model)
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         aside = {"grades": torch.tensor([row.pop("grades") for row in rows])}
         for name in ("weights", "targets", "share"):
             if name in rows[0]:
                 aside[name] = torch.tensor(np.array([row.pop(name) for row in rows], dtype=np.float32))
+        if packed is not None:
+            return aside | {PACKED: as_encoded(rows)}
         return model.encoder.pad(rows) | aside
 
     def objective(out: Any) -> float:
@@ -89,6 +94,7 @@ def tune_model(
             advance=advance,
             dev_rows=training_rows(*dev, None) if dev else None,
             dev_objective=objective if dev else None,
+            packed=packed,
         )
     finally:
         for parameter in model.network.parameters():

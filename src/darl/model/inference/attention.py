@@ -132,15 +132,17 @@ def _attend(
         raise PackingError("a sliding window")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout.flex_mask is not None:
+        if dropout:
+            raise PackingError("dropout in attention")  # flex_attention has none
         return _attend_flex(query, key, value, layout, scaling), None
-    return _attend_blocks(query, key, value, layout, scaling), None
+    return _attend_blocks(query, key, value, layout, scaling, dropout), None
 
 
 AttentionInterface.register(NAME, _attend)
 
 
 def _attend_blocks(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float, dropout: float
 ) -> torch.Tensor:
     heads, tokens, kv_heads, width = query.shape[1], query.shape[2], key.shape[1], value.shape[-1]
     fold = heads // kv_heads
@@ -155,6 +157,7 @@ def _attend_blocks(
             k_block,
             v_block,
             attn_mask=_folded_mask(layout, number, fold),
+            dropout_p=dropout,
             scale=scaling,
         )
         found = found.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4).reshape(b * m, heads, width)

@@ -18,18 +18,36 @@ from darl.model.inference.reading import Read, Wanted, is_last_layer
 
 
 def read_packed(
-    network: PreTrainedModel, encoded: EncodedPairs, wanted: Wanted, budget: int
+    network: PreTrainedModel, encoded: EncodedPairs, wanted: Wanted, budget: int, *, share: bool = True
 ) -> Iterator[tuple[np.ndarray, Read]]:
     """(row numbers, what was read) for each pack of at most ``budget`` distinct tokens.
+
+    Args:
+        share: prefixes that pairs have in common stand once, where the network is causal.
 
     Raises:
         PackingError: the network's attention does something that packing cannot follow.
     """
     causal = is_causal(network)
-    for pack in make_packs(encoded, budget, share=causal):
+    for pack in make_packs(encoded, budget, share=causal and share):
         read = _read_pack(network, pack, wanted, causal)
         answer = torch.from_numpy(pack.answer).to(network.device)
         yield pack.pairs, Read(*(None if x is None else x[answer] for x in (read.logits, read.inputs, read.pooled)))
+
+
+def packed_logits(network: PreTrainedModel, encoded: EncodedPairs) -> torch.Tensor:
+    """Logits of all pairs in one pack, (n, K) in their order, with gradients where these are on.
+
+    Raises:
+        PackingError: as :func:`read_packed`.
+    """
+    causal = is_causal(network)
+    (pack,) = make_packs(encoded, 2**62, share=causal)
+    read = _read_pack(network, pack, Wanted(), causal)
+    assert read.logits is not None
+    answer = np.empty(len(encoded), dtype=np.int64)
+    answer[pack.pairs] = pack.answer
+    return read.logits[_tensor(answer, network.device)]
 
 
 def is_causal(network: PreTrainedModel) -> bool:

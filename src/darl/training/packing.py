@@ -1,0 +1,54 @@
+"""Batches without padding: a training step computes each distinct token of its batch once.
+
+The pairs of a batch go through the network as one packed row, as in scoring (:mod:`darl.model.inference`). A causal
+backbone computes a prefix that pairs share (the prompt, and the query of a query's items) once, and its gradient is
+the sum over these pairs: the same gradient as from padded batches, at the cost of the distinct tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from darl.model import RelevanceModel
+from darl.model.encoding import EncodedPairs
+from darl.model.inference.packed import packed_logits
+from darl.model.inference.support import why_not_packed
+from darl.training.processes import world_size
+
+
+@dataclass(frozen=True)
+class PackedForward:
+    """Stands in for ``network(**batch)``: logits of pairs that no batch has padded, (n, K) with their gradients."""
+
+    network: PreTrainedModel
+
+    def __call__(self, encoded: EncodedPairs) -> SequenceClassifierOutput:
+        return SequenceClassifierOutput(logits=packed_logits(self.network, encoded))  # type: ignore[arg-type]
+
+
+def packed_forward(model: RelevanceModel) -> PackedForward | None:
+    """The packed forward pass of a model in training, or None where it has to be padded.
+
+    Several processes synchronise gradients in the wrapped network's own forward pass, so they pad.
+    """
+    if world_size() > 1:
+        return None
+    network = model.network
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            return None if why_not_packed(network, model.encoder, head=True) else PackedForward(network)
+    finally:
+        network.train(was_training)
+
+
+def as_encoded(rows: Sequence[dict[str, Any]]) -> EncodedPairs:
+    """Encoded examples of one batch as pairs."""
+    return EncodedPairs({name: [row[name] for row in rows] for name in rows[0]})

@@ -1,0 +1,94 @@
+"""Packed batches in training: the gradients of padded ones, and padding where packing cannot follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_world import GRADES, small_recipe
+
+from darl.grades import GradeScale
+from darl.losses import make_loss
+from darl.model import RelevanceModel
+from darl.training.packing import as_encoded, packed_forward
+from darl.training.pipeline import fit
+
+PAIRS = [
+    ("travel insurance", "family travel insurance"),
+    ("travel insurance", "pet cover"),
+    ("travel insurance", "yearly travel cover for two adults"),
+    ("insurance for dogs of any age", "vet bills cover for cats"),
+    ("insurance for dogs of any age", ""),
+    ("travel insurance", "pet cover"),
+]
+
+
+@pytest.fixture(params=["tiny_encoder", "tiny_decoder"])
+def model(request: pytest.FixtureRequest) -> RelevanceModel:
+    folder: Path = request.getfixturevalue(request.param)
+    return without_dropout(RelevanceModel.from_backbone(str(folder), GradeScale(tuple(GRADES)), max_length=48))
+
+
+def without_dropout(model: RelevanceModel) -> RelevanceModel:
+    """Two passes draw other masks, so none are drawn."""
+    for module in model.network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def gradients(model: RelevanceModel, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.network.zero_grad()
+    make_loss("occ", 3)(logits, torch.tensor([2, 1, 0, 1, 2, 0])).backward()
+    return {name: p.grad.clone() for name, p in model.network.named_parameters() if p.grad is not None}
+
+
+def test_gradients_are_those_of_padded_batches(model: RelevanceModel) -> None:
+    encoded = model.encode(queries=[q for q, _ in PAIRS], items=[i for _, i in PAIRS])
+    rows = [encoded.row(i) for i in range(len(encoded))]
+    forward = packed_forward(model)
+    assert forward is not None
+    model.network.train()
+    packed = forward(as_encoded(rows)).logits
+    padded = model.network(**model.encoder.pad(rows)).logits
+    torch.testing.assert_close(packed, padded, atol=1e-5, rtol=1e-5)
+    ours, plain = gradients(model, packed), gradients(model, padded)
+    assert ours.keys() == plain.keys()
+    off = sum(float((ours[name] - plain[name]).square().sum()) for name in ours)
+    whole = sum(float(g.square().sum()) for g in plain.values())
+    assert (off / whole) ** 0.5 < 1e-5
+
+
+def test_attention_drops_keys_in_training(tiny_encoder: Path) -> None:
+    """A backbone's own attention dropout is kept: two passes in training differ, two in evaluation do not."""
+    model = RelevanceModel.from_backbone(str(tiny_encoder), GradeScale(tuple(GRADES)), max_length=48)
+    for module in model.network.modules():
+        if isinstance(module, torch.nn.Dropout) and module is not getattr(module, "never", None):
+            module.p = 0.0
+    for module in model.network.modules():
+        if type(module).__name__.endswith("SelfAttention"):
+            module.dropout = torch.nn.Dropout(0.5)
+    encoded = model.encode(queries=[q for q, _ in PAIRS], items=[i for _, i in PAIRS])
+    rows = as_encoded([encoded.row(i) for i in range(len(encoded))])
+    forward = packed_forward(model)
+    assert forward is not None
+    for training, same in ((True, False), (False, True)):
+        model.network.train(training)
+        first, second = (forward(rows).logits for _ in range(2))
+        assert torch.allclose(first, second) is same
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_fit_packs_and_learns_what_it_learns_with_padding(
+    kind: str, world: dict, tmp_path: Path, tiny_decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a backbone without dropout, so that nothing is drawn at random."""
+    tune = {"kind": kind, "start": "random", "epochs": 1, "lora": {"r": 2, "dropout": 0.0}}
+    recipe = small_recipe(world, tiny_decoder, tune=tune, interpolate={"enabled": False}, ood={"enabled": False})
+    packed = fit(recipe, run=tmp_path / "packed", quiet=True)
+    monkeypatch.setattr("darl.training.tune.packed_forward", lambda model: None)
+    padded = fit(recipe, run=tmp_path / "padded", quiet=True)
+    first, second = (run.metrics["choices"]["tune-random"] for run in (packed, padded))
+    assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
+    assert first["steps"] == second["steps"] == 8
