@@ -5,7 +5,9 @@
     darl.compare(a, b, "test.jsonl")             is B better than A, or is it noise?
     darl.score(model, "pairs.parquet", "out.parquet")
     darl.select(model, "pool.parquet", budget=500)
+    darl.check_drift("runs/shop/model", "log/")  has the traffic moved? what should be labelled next?
     darl.build_report("runs/shop")               one page with the pictures of a run
+    darl.label("picked.jsonl", scale=scale)      people grade the picks on a page
     darl.serve("runs/shop/model", port=8080)     a server that rerank clients can call
     darl.RelevanceModel.from_pretrained("runs/shop/model").score(queries=[…], items=[…])
 
@@ -20,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from darl.dasa import select as select
+    from darl.drift.check import check_drift as check_drift
     from darl.errors import DarlError as DarlError
     from darl.grades import GradeScale as GradeScale
+    from darl.labelling.job import label_pairs as label
     from darl.model import RelevanceModel as RelevanceModel
     from darl.pairs import PairTable as PairTable
     from darl.pairs import read_pairs as read_pairs
@@ -42,6 +46,8 @@ _HOMES = {
     "compare": ("darl.verbs.compare", "compare"),
     "score": ("darl.verbs.score", "score_pairs"),
     "select": ("darl.dasa", "select"),
+    "label": ("darl.labelling.job", "label_pairs"),
+    "check_drift": ("darl.drift.check", "check_drift"),
     "serve": ("darl.serving.server", "serve"),
     "build_report": ("darl.report", "build_report"),
     "RelevanceModel": ("darl.model", "RelevanceModel"),
@@ -61,10 +67,12 @@ __all__ = [
     "RelevanceModel",
     "__version__",
     "build_report",
+    "check_drift",
     "compare",
     "distil",
     "evaluate",
     "fit",
+    "label",
     "load_recipe",
     "read_pairs",
     "score",

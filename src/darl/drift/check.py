@@ -1,4 +1,4 @@
-"""drift: a model and its traffic in, a verdict and what to do next out."""
+"""check_drift: a model and its traffic in, a verdict and what to do next out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Drift:
         return {**vars(self), "state": self.state, "windows": [one.to_dict() for one in self.windows]}
 
 
-def drift(
+def check_drift(
     model: RelevanceModel | str | Path,
     traffic: Any,
     *,
@@ -76,6 +76,7 @@ def drift(
     draws: int = 999,
     seed: int = 0,
     budget: int = 200,
+    model_name: str | None = None,
     quiet: bool = True,
 ) -> Drift:
     """Hold traffic against the held-out pairs that a model knows.
@@ -90,13 +91,13 @@ def drift(
         slices: the columns to look for slices in; default every column of texts.
         logged: take a log's own figures instead of scoring its texts anew; always so where texts are hashed.
         alpha: false alarms that known traffic may raise. draws, seed: of the null windows.
-        budget: in the command that comes next.
+        budget: in the command that comes next. model_name: how it names the model; default the folder given.
 
     Raises:
         ModelError: no model, or one that brings no known pairs while no ``reference`` is given.
         DataError: the traffic cannot be read, or has no such column.
     """
-    name = str(model) if isinstance(model, (str, Path)) else "MODEL"
+    name = model_name or (str(model) if isinstance(model, (str, Path)) else "MODEL")
     loaded, reporter = as_model(model), Reporter(quiet=quiet)
     seen = read_traffic(traffic, columns=columns, where=where)
     known = _known(loaded, reference, columns, reporter)
