@@ -70,20 +70,8 @@ def page(
     columns: Columns = None,
 ) -> None:
     """Serve the labelling page; the same command goes on after a stop."""
-    names = mapping(columns, "--columns")
-    from darl.labelling import Database, open_project, serve_page
-    from darl.labelling.database import is_url
-    from darl.labelling.project import default_file
-    from darl.pairs import read_pairs
-    from darl.storage import storage_errors
+    from darl.labelling.job import label_pairs
 
-    scale = None if grades is None else _scale(grades)
-    target = db or str(default_file(pairs))
-    database = Database(target, create=True)
-    text = None
-    if guideline is not None:
-        with storage_errors(guideline):
-            text = guideline.read_text(encoding="utf-8", errors="replace")
     settings = {
         "gold_share": gold_share,
         "repeat_share": repeat_share,
@@ -91,23 +79,25 @@ def page(
         "overlap": overlap,
         "lease_seconds": None if lease_minutes is None else 60 * lease_minutes,
         "show": tuple(listed(show)) or None,
-        "guideline": text,
     }
-    known = scale or _scale_of(database)
-    texts = {ours: name for ours, name in names.items() if ours != "grade"}
-    table = read_pairs(pairs, scale=known, columns=texts, require_grades=False)
-    golden = None if gold is None else read_pairs(gold, scale=known, columns=names or None)
-    project = open_project(database, table, scale=scale, gold=golden, settings=settings)
-    where = database.name if is_url(target) else target
 
-    def ready(address: Any) -> None:
-        note(f"answers go to {where}")
+    def ready(address: Any, database: str) -> None:
+        note(f"answers go to {database}")
         note(f"label at {address.url}   (stop with Ctrl+C; nothing is lost)")
 
-    try:
-        serve_page(project, host=host, port=port, key=key, ready=ready)
-    finally:
-        database.close()
+    label_pairs(
+        pairs,
+        scale=None if grades is None else _scale(grades),
+        gold=gold,
+        guideline=guideline,
+        db=db,
+        columns=mapping(columns, "--columns"),
+        settings=settings,
+        host=host,
+        port=port,
+        key=key,
+        ready=ready,
+    )
 
 
 @app.command()
@@ -193,14 +183,3 @@ def _scale(text: str) -> Any:
             mend="list at least two, least relevant first: --grades irrelevant,weak,strong",
         )
     return GradeScale(tuple(names))
-
-
-def _scale_of(database: Any) -> Any:
-    """The scale of the project in the database, None where it holds none yet."""
-    from darl.labelling.problems import LabellingError
-    from darl.labelling.project import read_project
-
-    try:
-        return read_project(database).scale
-    except LabellingError:
-        return None

@@ -1,8 +1,7 @@
 """Labelling by people: a page in the browser, its database, merging and agreement.
 
-    project = open_project(Database("labels.sqlite", create=True), pairs, scale=scale, gold=gold)
-    serve_page(project)                                         # `darl label`
-    found = read_answers("labels.sqlite")
+    label_pairs("picked.jsonl", scale=scale, gold="gold.jsonl")  # `darl label`
+    found = read_answers("picked.labels.sqlite")
     write_merged(merge_answers(found), "labelled.jsonl")        # `darl label merge`
     print(agreement_report(found).to_text())                    # `darl label agreement`
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from darl.labelling.answers import export_answers as export_answers
     from darl.labelling.answers import read_answers as read_answers
     from darl.labelling.database import Database as Database
+    from darl.labelling.job import label_pairs as label_pairs
     from darl.labelling.merging import merge_answers as merge_answers
     from darl.labelling.merging import write_merged as write_merged
     from darl.labelling.problems import LabellingError as LabellingError
@@ -36,6 +36,7 @@ _HOMES = {
     "LabellingError": "problems",
     "agreement_report": "agreement",
     "export_answers": "answers",
+    "label_pairs": "job",
     "merge_answers": "merging",
     "open_project": "project",
     "read_answers": "answers",
@@ -51,6 +52,7 @@ __all__ = [
     "LabellingError",
     "agreement_report",
     "export_answers",
+    "label_pairs",
     "merge_answers",
     "open_project",
     "read_answers",

@@ -26,8 +26,13 @@ def enter(project: Project, name: str) -> int:
     if not 0 < len(name) <= LONGEST_NAME:
         raise LabellingError(f"a name has 1 to {LONGEST_NAME} characters", where="annotator", mend="give a short name")
     key = name.casefold()
+    known = sa.select(annotators.c.id).where(annotators.c.key == key)
+    with project.database.reading() as connection:  # as almost always: nobody has to wait
+        found = connection.execute(known).scalar()
+    if found is not None:
+        return found
     with project.database.writing() as connection:
-        found = connection.execute(sa.select(annotators.c.id).where(annotators.c.key == key)).scalar()
+        found = connection.execute(known).scalar()
         if found is not None:
             return found
         values = {"key": key, "name": name, "created": project.now()}
