@@ -35,7 +35,8 @@ EXAMPLES = [dialect.example for endpoint in ENDPOINTS for dialect in endpoint.di
 GOOD = {"query": "travel insurance", "items": ["yearly cover for two adults", "red shoes"], "ood": False}
 
 VALUES: list[Any] = [
-    None, True, False, 0, -1, 1.5, 1e308, 2**70, -(2**70), "", " ", "\x00", "\ud800", "a\udc00b", "🐈", "x" * 30_000, "x" * 250_000,
+    None, True, False, 0, -1, 1.5, 1e308, 2**70, -(2**70),
+    "", " ", "\x00", "\ud800", "a\udc00b", "🐈", "x" * 30_000, "x" * 250_000,
     [], [[]], [None], [1], ["a", None], [{}], [{"text": 1}], {}, {"text": "a"}, {"a": {"b": []}}, ["a"] * 65,
     ["a"] * 10_000, float("nan"), float("inf"), [float("nan")], [["a"]], [["a", "b", "c"]], ["a", ["b"]],
 ]  # fmt: skip

@@ -57,8 +57,8 @@ class Fleet:
             ModelError: the folder is refused.
             WorkerDiedError: a worker ended while it loaded.
         """
-        workers = await self._loaded(self.settings.workers)
-        self._admit(workers)
+        async with self._reloading:
+            self._admit(await self._loaded(self.settings.workers))
         self._refill()
 
     async def reload(self) -> ModelFacts:
@@ -89,8 +89,10 @@ class Fleet:
         self._closing = True
         for task in self._tasks:
             task.cancel()
-        everyone = [*self._workers, *([self._spare] if self._spare else [])]
-        await asyncio.gather(*(worker.close() for worker in everyone), *self._tasks, return_exceptions=True)
+        ends = [worker.close() for worker in self._workers]
+        if self._spare is not None:
+            ends.append(self._spare.close(0.0))
+        await asyncio.gather(*ends, *self._tasks, return_exceptions=True)
 
     def unknown_signature(self) -> str | None:
         """The signature of the folder where it is not the one that was loaded last; None else."""

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from darl.serving.dialects.base import Dialect
 from darl.serving.refusals import Refusal
 
+UNREAD = ("no_key", "too_large", "slow_body", "draining")  # refused before or amid the body
+
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON; what is not a finite number is null."""
@@ -23,17 +25,16 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     )
 
 
-def refusal_response(dialect: Dialect, refusal: Refusal, *, close: bool = False) -> Response:
+def refusal_response(dialect: Dialect, refusal: Refusal) -> Response:
     """The refusal in the dialect's own shape, with ``Retry-After`` where trying again makes sense.
 
-    Args:
-        close: also close the connection: the server is about to go.
+    The connection is closed where the rest of the body is not to be read.
     """
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(refusal.retry_after))
     if refusal.kind == "no_key":
         headers["WWW-Authenticate"] = "Bearer"
-    if close:
+    if refusal.kind in UNREAD:
         headers["Connection"] = "close"
     return json_response(dialect.error(refusal), dialect.status(refusal), headers)

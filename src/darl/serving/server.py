@@ -56,6 +56,7 @@ class _Server:
         self.settings, self.announce = settings, announce
         self.service = Service(settings)
         self.stopping = asyncio.Event()
+        self._tasks: set[asyncio.Future[None]] = set()  # what nobody awaits must be held, or it may vanish
 
     async def run(self) -> None:
         with _listening(self.settings) as listener:
@@ -74,6 +75,7 @@ class _Server:
             loop = asyncio.get_running_loop()
             for name in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(name, self.stopping.set)
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.add(asyncio.ensure_future(self._reload())))
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             log.info("listening", extra={"facts": {"url": url}})
@@ -84,11 +86,11 @@ class _Server:
                 await asyncio.wait({start, stop, http}, return_when=asyncio.FIRST_COMPLETED)
                 if start.done():
                     _raise_model_error(start, self.settings)
-                    with contextlib.suppress(AttributeError, NotImplementedError):
-                        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload()))
                     watch = asyncio.create_task(self._watch())
                     await asyncio.wait({stop, http}, return_when=asyncio.FIRST_COMPLETED)
                     watch.cancel()
+                if http.done():
+                    http.result()
                 await self._drain()
             finally:
                 server.should_exit = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,7 @@ from darl.serving.refusals import Refusal
 
 def _whole(value: Any) -> Any:
     # JSON knows one kind of number: 3.0 is a whole one. A text or a truth value is none.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or int(value) != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value % 1:
         raise ValueError("must be a whole number")
     return int(value)
 
@@ -146,7 +147,5 @@ def logit(probability: float) -> float:
     >>> round(logit(0.9), 3), logit(0.0) < -20
     (2.197, True)
     """
-    import math
-
     inside = min(max(probability, 1e-12), 1 - 1e-12)
     return math.log(inside / (1 - inside))
