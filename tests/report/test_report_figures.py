@@ -200,6 +200,25 @@ def test_coverage_goes_on_where_it_stopped(run: Path, tmp_path: Path, monkeypatc
     np.testing.assert_array_equal(again.sets["pool"].scores, more.sets["pool"].scores)
 
 
+def test_sets_for_which_there_was_no_time_are_named_and_leave_no_cache(run: Path, tmp_path: Path) -> None:
+    opened = open_run(run)
+    coverage = measure_coverage(opened, read_texts(opened), cache=tmp_path, seconds=0, limit=10)
+    assert coverage.late == ("test id", "test far", "pool")
+    assert "no time to place test id, test far and pool" in coverage.problem
+    assert list(coverage.sets) == ["train"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_clock_that_runs_out_at_once_breaks_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, ticks = open_run(run), iter(range(0, 10_000, 3))
+    monkeypatch.setattr("darl.report.coverage.time.monotonic", lambda: next(ticks))
+    coverage = measure_coverage(opened, read_texts(opened), cache=tmp_path, seconds=4, limit=10)
+    assert coverage.late == ("test far", "pool")
+    assert len(coverage.sets["test id"]) == 10
+
+
 def test_a_damaged_cache_is_measured_again(run: Path, tmp_path: Path) -> None:
     opened = open_run(run)
     texts = read_texts(opened)

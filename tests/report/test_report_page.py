@@ -17,8 +17,9 @@ PLACE_OF_LAST_PICKED = """() => {
   const place = document.querySelector("[data-chart=map]"), view = place.drawn.view;
   const marks = JSON.parse(document.getElementById("data").textContent).charts.map.data;
   const mark = marks.filter((row) => row.set === "picked").at(-1);
-  const box = place.querySelector("canvas").getBoundingClientRect(), [left, top] = view.origin();
-  return [box.x + left + view.scale("x")(mark.x), box.y + top + view.scale("y")(mark.y)];
+  const box = place.querySelector("canvas").getBoundingClientRect();
+  const [left, top] = view.origin(), edge = view.padding();
+  return [box.x + left + edge.left + view.scale("x")(mark.x), box.y + top + edge.top + view.scale("y")(mark.y)];
 }"""
 
 

@@ -13,7 +13,12 @@ def confusion_part(run: FinishedRun) -> Part:
     """One matrix a test set; each row, a true grade, sums to 1."""
     title = "Which grades does it mix up?"
     if not run.splits:
-        return lacking("confusion", title, "The run was not judged on a test set.")
+        return lacking(
+            "confusion",
+            title,
+            "The run was not judged on a test set.",
+            then="Name test sets under data.tests in the recipe and fit again.",
+        )
     charts, tables = [], []
     for name, split in run.splits.items():
         counts = np.asarray(split.confusion, dtype=np.int64)

@@ -22,10 +22,11 @@ from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.report.runs import FinishedRun
 from darl.report.texts import RunTexts
+from darl.report.words import listed
 from darl.storage import atomic_file, sha256_file, stable_hash
 
 TRAIN, POOL, PICKED = "train", "pool", "picked"
-CHUNK = 64  # pairs between two looks at the clock
+CHUNK = 32  # pairs between two looks at the clock
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,14 @@ class Coverage:
 
     Attributes:
         held_out: scores of ID pairs kept aside, sorted: what a percentile is taken against.
-        detector: its name. problem: in words, why nothing is placed.
+        detector: its name. problem: in words, why nothing is placed. late: sets for which there was no time.
     """
 
     sets: dict[str, PlacedSet] = field(default_factory=dict)
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0))
     detector: str = ""
     problem: str = ""
+    late: tuple[str, ...] = ()
 
 
 def measure_coverage(
@@ -102,7 +104,11 @@ def measure_coverage(
     for name, one in work.items():
         if one.done:
             sets[name] = one.placed(name, reference)
-    return Coverage(sets, reference.held_out_scores, reference.detector.name, texts.problem if not work else "")
+    late = tuple(name for name, one in work.items() if not one.done)
+    problem = texts.problem
+    if late:
+        problem += f" There was no time to place {listed(list(late))}: build the report again, it goes on from here."
+    return Coverage(sets, reference.held_out_scores, reference.detector.name, problem.strip(), late)
 
 
 def _train_of(reference: OODReference, detector: KNN, train: PairTable | None, limit: int, seed: int) -> PlacedSet:
@@ -185,4 +191,5 @@ def _measure(run: FinishedRun, work: dict[str, _Work], seconds: float, reporter:
             at += 1
             open_work = [one for one in open_work if one.left]
     for one in work.values():
-        one.save()
+        if one.done:
+            one.save()

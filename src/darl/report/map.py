@@ -23,18 +23,22 @@ def map_part(run: FinishedRun, coverage: Coverage, *, picked_named: bool) -> Par
     sets = {name: one for name, one in coverage.sets.items() if len(one) > 0}
     if len(sets) < 2 or sum(map(len, sets.values())) < 3:
         why = coverage.problem or "Fewer than two sets of pairs could be placed."
-        return lacking("map", title, why)
+        then = "Fit with ood.enabled: true, and keep the files where the recipe names them."
+        return lacking("map", title, why, then=then)
     places, explained = project(sets)
     data = map_rows(sets, places)
     rank = {TRAIN: 0, POOL: 1, PICKED: 3}  # the later a set is drawn, the more it is on top
     order = sorted(sets, key=lambda name: rank.get(name, 2))
-    absent = [what for what, there in (("a pool", POOL in sets), ("picked pairs", PICKED in sets)) if not there]
+    wanted = {POOL: "a pool", PICKED: "picked pairs"}
+    absent = [what for name, what in wanted.items() if name not in sets and name not in coverage.late]
     reads = (
         "Each point is a pair; near points look alike to the frozen model. "
         f"{share(explained)} of the variation lies in this plane, so near is a hint and the OOD score is the measure."
     )
     if absent:
         reads += f" Not shown, because the run and the call name none: {listed(absent)}."
+    if coverage.problem:
+        reads += f" {coverage.problem}"
     then = (
         "Picked pairs should lie where pool or traffic has points and training has none: hover over them."
         if PICKED in sets

@@ -17,7 +17,12 @@ def mistakes_part(run: FinishedRun, texts: RunTexts) -> Part:
     """A table of the worst mistakes for each test set."""
     title = "What are its worst mistakes?"
     if not run.predictions:
-        return lacking("mistakes", title, "The run has no predictions of a test set.")
+        return lacking(
+            "mistakes",
+            title,
+            "The run has no predictions of a test set.",
+            then="Name test sets under data.tests in the recipe and fit again.",
+        )
     known = [name for name in run.predictions if name in texts.tests]
     if not known:
         why = texts.problem or "The run's test sets were cut off its training file, and are not there any more."

@@ -24,7 +24,9 @@ def ood_part(run: FinishedRun, coverage: Coverage) -> Part:
             "ood",
             title,
             coverage.problem,
-            then="Fit with ood.enabled: true, so that the model says how far out a pair is.",
+            then="Put the files back where the recipe names them, or build the report again."
+            if coverage.detector
+            else "Fit with ood.enabled: true, so that the model says how far out a pair is.",
         )
     scores = {HELD_OUT: coverage.held_out} | {name: one.scores for name, one in coverage.sets.items()}
     edge = float(np.percentile(coverage.held_out, FAR))

@@ -37,7 +37,12 @@ def calibration_part(run: FinishedRun) -> Part:
     """One reliability diagram a test set, before and after calibration."""
     title = "Can its confidence be trusted?"
     if not run.predictions:
-        return lacking("calibration", title, "The run has no predictions of a test set, so nothing can be said.")
+        return lacking(
+            "calibration",
+            title,
+            "The run has no predictions of a test set, so nothing can be said.",
+            then="Name test sets under data.tests in the recipe and fit again.",
+        )
     temperature = float(run.choice("finish").get("temperature", 1.0))
     charts, rows, errors, lean = [], [], {}, {}
     for name, found in run.predictions.items():

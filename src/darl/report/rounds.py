@@ -30,7 +30,10 @@ def rounds_part(run: FinishedRun, earlier: Sequence[FinishedRun]) -> Part:
     data = round_rows(runs, names)
     if not names:
         return lacking(
-            "rounds", title, "The rounds were judged on test sets of different names, so no line joins them."
+            "rounds",
+            title,
+            "The rounds were judged on test sets of different names, so no line joins them.",
+            then="Judge every round on the same test sets.",
         )
     rows = [
         [
