@@ -31,12 +31,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "labelling": LOW,
     "model": LOW | {"ood"},
     "dasa": LOW | {"ood", "model"},
+    "export": LOW | MIDDLE | {"model"},
     "recipe": LOW,
     "training": LOW | MIDDLE | {"model", "dasa", "recipe", "progress"},
-    "verbs": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training"},
+    "verbs": LOW | MIDDLE | {"model", "dasa", "export", "recipe", "progress", "training"},
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
-    "serving": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
+    "serving": LOW | MIDDLE | {"model", "dasa", "export", "recipe", "progress", "training", "verbs"},
     "drift": LOW | MIDDLE | {"model", "recipe", "progress", "training", "verbs", "report"},
     "doctor": LOW | {"model"},
     "cli": LOW
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "model",
         "dasa",
+        "export",
         "recipe",
         "progress",
         "training",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from small_models import make_model, make_reference
 
@@ -129,3 +130,14 @@ def test_code_in_the_folder_is_not_run(folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "theirs", "auto_map": names}))
     assert "trust_remote_code=True" in str(failure_of(folder))
     assert not (tmp_path / "ran").exists()
+
+
+def test_half_precision_that_the_processor_only_emulates_is_cast_up(model, tmp_path, monkeypatch) -> None:
+    model.network.bfloat16()
+    folder = model.save_pretrained(tmp_path / "half")
+    for native, expected in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr("darl.model.precision.native_bfloat16", lambda native=native: native)
+        loaded = RelevanceModel.from_pretrained(folder)
+        assert loaded.network.dtype == expected
+        assert all(torch.equal(a, b.to(a.dtype)) for a, b in zip(
+            loaded.network.state_dict().values(), model.network.state_dict().values(), strict=True))  # fmt: skip

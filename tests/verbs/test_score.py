@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -140,21 +141,25 @@ def test_what_is_refused(model: RelevanceModel, jsonl: Path, tmp_path: Path) -> 
     assert out.read_text() == "old"
 
 
-def test_a_failure_midway_leaves_the_old_file(
+def test_a_failure_midway_leaves_the_old_file_and_what_is_needed_to_go_on(
     model: RelevanceModel, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "made" / "out.parquet"
     score_pairs(model, jsonl, out)
-    before, calls, real = out.read_bytes(), [], model.score
+    before, calls, real = out.read_bytes(), [], model.score_encoded
 
-    def failing(**given: object) -> object:
+    def counting(*given: object, **options: object) -> object:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(**given)  # type: ignore[arg-type]
+        return real(*given, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model, "score", failing)
+    monkeypatch.setattr(model, "score_encoded", counting)
     with pytest.raises(KeyboardInterrupt):
         score_pairs(model, jsonl, out, chunk=1)
     assert out.read_bytes() == before
+    assert sorted(path.name for path in out.parent.iterdir()) == [".out.parquet.parts", "out.parquet"]
+    score_pairs(model, jsonl, out, chunk=1)
+    assert len(calls) == 5  # two shards were kept
     assert [path.name for path in out.parent.iterdir()] == ["out.parquet"]
+    assert pq.read_table(out).equals(pq.read_table(io.BytesIO(before)), check_metadata=False)

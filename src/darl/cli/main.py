@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from darl.cli import backbones, demo, distil, doctor, drift, fit, judge, label, recipe, report, score, select, serve
+from darl.cli import (
+    backbones,
+    demo,
+    distil,
+    doctor,
+    drift,
+    export,
+    fit,
+    judge,
+    label,
+    recipe,
+    report,
+    score,
+    select,
+    serve,
+)
 from darl.cli.failures import DarlGroup
 from darl.cli.output import put, start_logging
 
@@ -26,6 +41,7 @@ app.command("compare", rich_help_panel=WORK)(judge.compare)
 app.command("score", rich_help_panel=WORK)(score.score)
 app.command("distil", rich_help_panel=WORK)(distil.distil)
 app.command("drift", rich_help_panel=WORK)(drift.drift)
+app.command("export", rich_help_panel=WORK)(export.export)
 app.command("select", rich_help_panel=WORK)(select.select)
 app.command("serve", rich_help_panel=WORK)(serve.serve)
 app.command("report", rich_help_panel=WORK)(report.report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,17 +25,23 @@ def score(
         str | None, typer.Option(help="Before the names of the new columns; default none, or darl_ on a collision.")
     ] = None,
     device: Device = None,
+    runtime: Annotated[
+        Literal["torch", "onnx"], typer.Option(help="onnx: MODEL is a folder that `darl export` wrote.")
+    ] = "torch",
     quiet: Quiet = False,
     output: Annotated[Output, typer.Option(help="How to print what was done.")] = "text",
 ) -> None:
-    """Score every pair of a file: one result a pair, in its order, beside the columns that were there."""
+    """Score every pair of a file: one result a pair, in its order, beside the columns that were there.
+
+    The file may be larger than memory. A run that is killed goes on with the same command.
+    """
     with working(quiet=quiet):
-        from darl.verbs.inputs import as_model
+        from darl.verbs.inputs import as_scorer
         from darl.verbs.score import check_target, score_pairs
 
         check_target(out, file)  # before the model is loaded
         result = score_pairs(
-            as_model(model, device=device),
+            as_scorer(model, runtime=runtime, device=device),
             file,
             out,
             columns=mapping(columns, "--columns"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,15 @@ from darl.model.features import FeatureSpec, Progress, head_features, pooled_fea
 from darl.model.head import scale_head
 from darl.model.inference.reading import Read, Wanted, to_numpy
 from darl.model.inference.run import run_pairs
-from darl.model.scores import Scores
+from darl.model.precision import settle_precision
+from darl.model.scorer import PairScorer, softmax
 from darl.model.template import DECODER_TEMPLATE, PairTemplate, install_template
 from darl.ood import OODReference
-from darl.pairs import PairTable
+
+__all__ = ["RelevanceModel", "softmax"]
 
 
-class RelevanceModel:
+class RelevanceModel(PairScorer):
     """Graded relevance of query–item pairs.
 
     Args:
@@ -130,7 +131,7 @@ class RelevanceModel:
 
         Args:
             folder: that :meth:`save_pretrained` wrote.
-            device: where to put it.
+            device: where to put it. On a CPU without bfloat16 a model saved in it computes in float32.
             trust_remote_code: run code that came with the backbone. What the folder says of this does not
                 count: whoever made the folder is not who runs it.
 
@@ -140,7 +141,10 @@ class RelevanceModel:
         from darl.model.saving import load_model
 
         model = load_model(Path(folder), trust_remote_code=trust_remote_code)
-        return model.to(device) if device else model
+        if device:
+            model.to(device)
+        settle_precision(model.network)
+        return model
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Save as a plain Hugging Face folder with ``darl.json`` and ``ood.*`` beside; whole or not at all.
@@ -172,64 +176,6 @@ class RelevanceModel:
         return self
 
     # ----------------------------------------------------------------- scoring
-
-    def score(
-        self,
-        pairs: PairTable | None = None,
-        *,
-        queries: Sequence[str] | None = None,
-        items: Sequence[str] | None = None,
-        ood: bool = True,
-        tokens_per_batch: int = TOKENS_PER_BATCH,
-        progress: Progress | None = None,
-    ) -> Scores:
-        """Grades, probabilities, relevance scores and (where the model has a reference) OOD percentiles.
-
-        Args:
-            pairs: a table, or give ``queries`` and ``items`` of equal length n.
-            ood: also say how far out each pair is; costs a second forward pass on the frozen base.
-            tokens_per_batch: distinct tokens of one forward pass: what items of one query share counts once.
-            progress: called with the number of pairs done after each batch.
-
-        Returns:
-            n rows, in the input's order.
-        """
-        encoded = self.encode(pairs, queries=queries, items=items)
-        logits = self.logits(encoded, tokens_per_batch=tokens_per_batch, progress=progress)
-        out, percentiles = None, None
-        if ood and self.ood is not None:
-            features = self.ood_features(encoded, logits)
-            out = self.ood.score(features)
-            percentiles = self.ood.percentile_of(out)
-        return self.scores_from(logits, out, percentiles)
-
-    def scores_from(
-        self, logits: np.ndarray, ood_scores: np.ndarray | None = None, ood_percentiles: np.ndarray | None = None
-    ) -> Scores:
-        """Scores from logits (n, K) already at hand."""
-        probabilities = softmax(logits)
-        return Scores(
-            scale=self.scale,
-            probabilities=probabilities,
-            grades=self.rule.decide(probabilities) if len(probabilities) else np.zeros(0, dtype=np.int64),
-            relevance=self.scale.relevance(probabilities),
-            ood_scores=ood_scores,
-            ood_percentiles=ood_percentiles,
-        )
-
-    def encode(
-        self,
-        pairs: PairTable | None = None,
-        *,
-        queries: Sequence[str] | None = None,
-        items: Sequence[str] | None = None,
-    ) -> EncodedPairs:
-        """Token ids of the pairs."""
-        if pairs is not None:
-            queries, items = pairs.queries, pairs.items
-        if queries is None or items is None or len(queries) != len(items):
-            raise ModelError("give a table of pairs, or as many queries as items")
-        return self.encoder.encode(queries, items)
 
     def logits(
         self,
@@ -278,6 +224,12 @@ class RelevanceModel:
             self._base = load_body(found).eval().to(self.network.device)  # type: ignore[arg-type]
         return self._base
 
+    def fingerprint(self) -> str:
+        """SHA-256 over all that a score depends on; about a second a GB of weights."""
+        from darl.model.fingerprint import model_fingerprint
+
+        return model_fingerprint(self)
+
     # ------------------------------------------------------------- calibration
 
     def divide_logits(self, temperature: float) -> None:
@@ -290,10 +242,3 @@ class RelevanceModel:
             raise ModelError(f"a temperature is a finite number above 0, not {temperature}")
         scale_head(self.network, 1.0 / temperature)
         self.temperature *= temperature
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Row-wise softmax in float64, (n, K) → (n, K)."""
-    shifted = np.asarray(logits, dtype=np.float64)
-    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True, initial=-np.inf))
-    return shifted / shifted.sum(axis=1, keepdims=True)

@@ -106,7 +106,7 @@ def _write(model: RelevanceModel, partial: Path) -> None:
         ) from error
     model.network.save_pretrained(partial)
     model.tokenizer.save_pretrained(partial)
-    _plain_tokenizer_class(partial, list(model.tokenizer.model_input_names))
+    plain_tokenizer_class(partial, list(model.tokenizer.model_input_names))
     if bundled:
         _copy_base(backbone, partial / "base")
     if model.ood is not None:
@@ -224,7 +224,7 @@ def _copy_base(backbone: Backbone, target: Path) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-def _plain_tokenizer_class(folder: Path, inputs: list[str]) -> None:
+def plain_tokenizer_class(folder: Path, inputs: list[str]) -> None:
     """Name the generic fast class, with the inputs it makes: model-specific classes rebuild the post-processor
     and lose the template."""
     path = folder / "tokenizer_config.json"

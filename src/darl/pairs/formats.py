@@ -62,12 +62,34 @@ def load_file(path: str | Path, *, kind: str | None = None, columns: Sequence[st
     """
     path = Path(path)
     kind = kind or file_kind(path)[0]
+    if kind == "parquet":
+        with _opened(path) as file:
+            return _load_parquet(file, str(path), columns)
+    parts = list(stream_file(path, kind=kind))
+    bad = sorted((row for part in parts for row in part.bad), key=lambda row: row.row)
+    return RawTable(join([part.table for part in parts]), np.concatenate([p.rows for p in parts]), str(path), bad)
+
+
+def stream_file(path: str | Path, *, kind: str | None = None, rows: int = _CHUNK) -> Iterator[RawTable]:
+    """Loads one file a piece at a time, at least one piece; a column's type may differ between pieces of a text file.
+
+    Args:
+        path: the file. kind: the format, when the extension misleads.
+        rows: rows of a piece.
+
+    Raises:
+        DataError: the kind is unknown, the gzip data is cut short, the file is not what its name says.
+        StorageError: the file is missing or cannot be read.
+    """
+    path = Path(path)
+    kind = kind or file_kind(path)[0]
     with _opened(path) as file:
         if kind == "parquet":
-            return _load_parquet(file, str(path), columns)
-        if kind == "jsonl":
-            return _load_jsonl(file, str(path))
-        return _load_delimited(file, str(path), "\t" if kind == "tsv" else ",")
+            yield from _stream_parquet(file, str(path), rows)
+        elif kind == "jsonl":
+            yield from _stream_jsonl(file, str(path), rows)
+        else:
+            yield from _stream_delimited(file, str(path), "\t" if kind == "tsv" else ",", rows)
 
 
 def open_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -114,7 +136,7 @@ def file_kind(path: str | Path) -> tuple[str, bool]:
     return kind, gzipped
 
 
-def _load_jsonl(file: BinaryIO, name: str) -> RawTable:
+def _stream_jsonl(file: BinaryIO, name: str, size: int) -> Iterator[RawTable]:
     bad: list[BadRow] = []
 
     def chunks() -> Iterator[tuple[list[int], list[dict]]]:
@@ -136,20 +158,19 @@ def _load_jsonl(file: BinaryIO, name: str) -> RawTable:
                 continue
             rows.append(row)
             records.append(record)
-            if len(rows) == _CHUNK:
+            if len(rows) == size:
                 yield rows, records
                 rows, records = [], []
         yield rows, records
 
-    tables, numbers = [], []
     for rows, records in chunks():
         names = dict.fromkeys(key for record in records for key in record)
-        tables.append(_named({key: arrow_column([record.get(key) for record in records]) for key in names}))
-        numbers.append(np.array(rows, dtype=np.int64))
-    return RawTable(join(tables), np.concatenate(numbers), name, bad)
+        table = _named({key: arrow_column([record.get(key) for record in records]) for key in names})
+        yield RawTable(table, np.array(rows, dtype=np.int64), name, bad)
+        bad = []
 
 
-def _load_delimited(file: BinaryIO, name: str, delimiter: str) -> RawTable:
+def _stream_delimited(file: BinaryIO, name: str, delimiter: str, size: int) -> Iterator[RawTable]:
     # Broken bytes come through as lone surrogates, which no valid text has: so a broken row can be told
     # from its neighbours without decoding line by line.
     lines = (line.decode("utf-8", "surrogateescape") for line in _lines(file, name))
@@ -160,22 +181,22 @@ def _load_delimited(file: BinaryIO, name: str, delimiter: str) -> RawTable:
     except csv.Error as error:
         raise DataError(f"the header cannot be parsed ({error})", where=name, mend="check its quotes") from error
     if not any(header):
-        return RawTable(pa.table({}), np.zeros(0, dtype=np.int64), name)
+        yield RawTable(pa.table({}), np.zeros(0, dtype=np.int64), name)
+        return
     twice = {column for column in header if header.count(column) > 1}
     if twice:
         raise DataError(f"the header names {sorted(twice)} more than once", where=name, mend="rename one of them")
 
-    tables, numbers = [], []
-    for rows, records in _records(reader, len(header), delimiter, name, bad):
+    for rows, records in _records(reader, len(header), delimiter, name, bad, size):
         rows, records = _without_broken(rows, records, delimiter, name, bad)
         columns = zip(*records, strict=True) if records else [()] * len(header)
-        tables.append(_named({key: _csv_column(values) for key, values in zip(header, columns, strict=True)}))
-        numbers.append(np.array(rows, dtype=np.int64))
-    return RawTable(join(tables), np.concatenate(numbers), name, sorted(bad, key=lambda row: row.row))
+        table = _named({key: _csv_column(values) for key, values in zip(header, columns, strict=True)})
+        yield RawTable(table, np.array(rows, dtype=np.int64), name, sorted(bad, key=lambda row: row.row))
+        bad.clear()
 
 
 def _records(
-    reader: Any, width: int, delimiter: str, name: str, bad: list[BadRow]
+    reader: Any, width: int, delimiter: str, name: str, bad: list[BadRow], size: int
 ) -> Iterator[tuple[list[int], list[list[str]]]]:
     rows, records = [], []
     while True:
@@ -196,7 +217,7 @@ def _records(
             continue
         rows.append(start)
         records.append(record)
-        if len(rows) == _CHUNK:
+        if len(rows) == size:
             yield rows, records
             rows, records = [], []
     yield rows, records
@@ -222,15 +243,37 @@ def _without_broken(
 
 
 def _load_parquet(file: BinaryIO, name: str, columns: Sequence[str] | None) -> RawTable:
-    try:
-        source = pq.ParquetFile(file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read()))
+    with _parquet_errors(name):
+        source = _parquet(file)
         table = source.read(None if columns is None else [c for c in columns if c in source.schema_arrow.names])
         table = table.replace_schema_metadata(None)
+    return RawTable(table, np.arange(1, table.num_rows + 1), name)
+
+
+def _stream_parquet(file: BinaryIO, name: str, size: int) -> Iterator[RawTable]:
+    with _parquet_errors(name):
+        source = _parquet(file)
+        schema, first = source.schema_arrow.remove_metadata(), 1
+        for batch in source.iter_batches(size):
+            table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            yield RawTable(table, np.arange(first, first + table.num_rows), name)
+            first += table.num_rows
+        if first == 1:
+            yield RawTable(schema.empty_table(), np.zeros(0, dtype=np.int64), name)
+
+
+def _parquet(file: BinaryIO) -> pq.ParquetFile:
+    return pq.ParquetFile(file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read()))
+
+
+@contextlib.contextmanager
+def _parquet_errors(name: str) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowInvalid, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"this is not a whole Parquet file ({error})", where=name, mend="fetch or write the file again"
         ) from error
-    return RawTable(table, np.arange(1, table.num_rows + 1), name)
 
 
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}

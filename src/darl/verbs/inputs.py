@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import torch
 
-from darl.errors import DataError, ModelError
+from darl.errors import DataError
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
+from darl.model.scorer import PairScorer
 from darl.pairs import PairTable, read_pairs
 
 OnBadRows = Literal["error", "skip"]
@@ -27,12 +28,25 @@ def as_model(model: RelevanceModel | str | Path, *, device: str | None = None) -
     """
     if isinstance(model, RelevanceModel):
         return model
-    loaded = RelevanceModel.from_pretrained(model_folder(model))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return loaded if device == "cpu" else loaded.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch says so in either way
-        raise ModelError(f"the device cannot be used: {error}", where=device, mend="see `darl doctor`") from error
+    return RelevanceModel.from_pretrained(model_folder(model), device=device)
+
+
+def as_scorer(
+    model: PairScorer | str | Path, *, runtime: Literal["torch", "onnx"] = "torch", device: str | None = None
+) -> PairScorer:
+    """Whatever scores pairs: a model, or with ``runtime="onnx"`` the folder of an export.
+
+    Raises:
+        ModelError: the folder is missing, incomplete, corrupt, or of the other kind; a library is missing.
+    """
+    if isinstance(model, PairScorer) and not isinstance(model, RelevanceModel):
+        return model
+    if runtime == "onnx" and not isinstance(model, PairScorer):
+        from darl.export import OnnxModel
+
+        return OnnxModel(Path(model).expanduser())
+    return as_model(model, device=device)  # type: ignore[arg-type]
 
 
 def model_folder(path: str | Path) -> Path:

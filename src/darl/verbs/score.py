@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from darl.errors import DataError, EmptySplitError
-from darl.model import RelevanceModel
+import darl
+from darl.errors import DataError
+from darl.model.encoding import EncodedPairs
+from darl.model.scorer import PairScorer
 from darl.model.scores import Scores
-from darl.pairs import PairTable, UnusableRowsError
-from darl.pairs.columns import filter_mask, rename_columns
-from darl.pairs.formats import RawTable, file_kind, join
-from darl.pairs.schema import PROVENANCE, TEXT, text_column
-from darl.pairs.sources import open_source, source_name
+from darl.pairs.formats import file_kind
 from darl.progress import Reporter
+from darl.verbs.ahead import ahead
 from darl.verbs.chunk_writer import chunk_writer
-from darl.verbs.inputs import OnBadRows, as_model
+from darl.verbs.inputs import OnBadRows, as_scorer
+from darl.verbs.score_parts import ScoreParts
+from darl.verbs.score_source import ScoreSource, Shard, open_score_source
 
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
 PREFIX = "darl_"
@@ -61,7 +62,7 @@ class ScoreResult:
 
 
 def score_pairs(
-    model: RelevanceModel | str | Path,
+    model: PairScorer | str | Path,
     source: Any,
     out: str | Path | None = None,
     *,
@@ -80,17 +81,18 @@ def score_pairs(
     ``ood_score``, ``ood_percentile``) come last.
 
     Args:
-        model: a model, or the folder of one (or of a run).
+        model: a model or an export of one, or the folder of a model or of a run.
         source: a table, or anything that :func:`darl.read_pairs` reads.
         out: the file to write, whole or not at all: ``.parquet``, ``.jsonl``, ``.csv`` or ``.tsv``.
-            None: the result is in memory, as ``table``.
+            A job over files that is killed goes on with the same call, from what it keeps in a hidden folder
+            beside ``out``. None: the result is in memory, as ``table``.
         columns: {``query`` or ``item``: the source's column}; common names need none.
         where: only pairs with these column values.
         on_bad_rows: ``skip`` leaves out lines that cannot be parsed; ``error`` refuses them.
         ood: also say how far out each pair is, where the model has a reference; costs a second pass.
         prefix: before the names of the result's columns; default none, or ``darl_`` where the source already
             has one of them.
-        chunk: pairs scored at a time.
+        chunk: pairs held and scored at a time; the source itself may be larger than memory.
         quiet: no progress on standard error.
 
     Raises:
@@ -100,78 +102,79 @@ def score_pairs(
     """
     if out is not None:
         check_target(out, source)
-    table, queries, items = _texts(source, columns, where, on_bad_rows)
-    model = as_model(model)
+    pairs = open_score_source(source, columns=columns, where=where, on_bad_rows=on_bad_rows, size=chunk)
+    model = as_scorer(model)
     ood = ood and model.ood is not None
-    names = _result_names(table, model, ood, prefix)
+    names = _result_names(pairs.schema.names, model, ood, prefix)
     reporter, start = Reporter(quiet=quiet), time.monotonic()
-
-    def results(advance: Any) -> Iterator[pa.Table]:
-        for begin in range(0, len(queries), chunk):
-            part = slice(begin, begin + chunk)
-            scores = model.score(queries=queries[part].to_pylist(), items=items[part].to_pylist(), ood=ood)
-            found = scores.to_arrow()
-            here = table.slice(begin, chunk)
-            for name, column in zip(names, found.columns, strict=True):
-                here = here.append_column(name, column)
-            yield here
-            advance(len(scores))
-
-    with reporter.bar("scoring", len(queries)) as advance:
+    resumable = out is not None and pairs.shards > 1 and pairs.in_files()
+    parts = None
+    if resumable:
+        job = {"darl": darl.__version__, "pairs": pairs.fingerprint(), "model": model.fingerprint()}
+        parts = ScoreParts(Path(out), job | {"ood": ood, "names": names, "chunk": chunk})  # type: ignore[arg-type]
+    done = 0 if parts is None else sum(parts.has(shard) for shard in range(pairs.shards))
+    if done:
+        reporter.say(f"going on after {done:,} of {pairs.shards:,} shards that an earlier call has scored")
+    waiting = max(0, pairs.rows - done * chunk)
+    with reporter.bar("scoring", waiting) as advance:
+        results = _results(model, pairs, parts, names, ood, advance)
         if out is None:
-            whole = pa.concat_tables(results(advance))
-            return ScoreResult(len(queries), time.monotonic() - start, names, None, whole)
+            whole = pa.concat_tables(list(results))
+            return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole)
+        if parts is not None:  # all scored before the file is begun, so that it is begun once
+            for shard in results:
+                del shard
+            results = _beside(pairs, parts)
         with chunk_writer(out) as write:
-            for part in results(advance):
-                write(part)
-    return ScoreResult(len(queries), time.monotonic() - start, names, Path(out))
+            for table in results:
+                write(table)
+    if parts is not None:
+        parts.remove()
+    return ScoreResult(pairs.rows, time.monotonic() - start, names, Path(out))
 
 
-def _texts(
-    source: Any, columns: Mapping[str, str] | None, where: Mapping[str, Any] | None, on_bad_rows: OnBadRows
-) -> tuple[pa.Table, pa.Array, pa.Array]:
-    """The source's own columns, and the query and item text of each row."""
-    if isinstance(source, PairTable):
-        arrow = source.arrow.drop_columns(list(PROVENANCE))
-        raws: Iterator[RawTable] | list[RawTable] = [RawTable(arrow, np.arange(1, len(source) + 1), "<PairTable>")]
-    else:
-        raws = open_source(source)
-    wanted = {ours: theirs for ours, theirs in (columns or {}).items() if ours in ("query", "item")}
-    tables, queries, items, bad = [], [], [], []
-    for raw in raws:
-        bad += raw.bad
-        if not raw.table.num_columns:
-            continue
-        found = rename_columns(raw.table, wanted, where=raw.name, require_grades=False)
-        table = raw.table
-        if where:
-            view = raw.table
-            for name in where:
-                if name not in view.column_names and name in found.column_names:
-                    view = view.append_column(name, found.column(name))
-            mask = pa.array(filter_mask(view, where, source=raw.name))
-            table, found = table.filter(mask), found.filter(mask)
-        for name, into in (("query", queries), ("item", items)):
-            try:
-                column = pc.fill_null(text_column(found.column(name), name), "")
-            except DataError as error:
-                raise DataError(error.what, where=raw.name, mend=error.mend) from error
-            into.extend(column.chunks if isinstance(column, pa.ChunkedArray) else [column])
-        tables.append(table)
-    if bad and on_bad_rows == "error":
-        raise UnusableRowsError(bad)
-    if not sum(table.num_rows for table in tables):
-        raise EmptySplitError("there is no pair", where=source_name(source), mend="check the filter and the file")
-    table = join(tables).unify_dictionaries()
-    return table, pa.chunked_array(queries, type=TEXT), pa.chunked_array(items, type=TEXT)
+def _results(
+    model: PairScorer,
+    pairs: ScoreSource,
+    parts: ScoreParts | None,
+    names: tuple[str, ...],
+    ood: bool,
+    advance: Callable[[int], None],
+) -> Iterator[pa.Table]:
+    """Each shard with its results; the next one is read and tokenised while the model works."""
+
+    def prepared() -> Iterator[tuple[Shard, EncodedPairs]]:
+        for shard in pairs:
+            if parts is None or not parts.has(shard.number):
+                yield shard, model.encode(queries=shard.queries, items=shard.items)
+
+    with closing(ahead(prepared())) as shards:
+        for shard, encoded in shards:
+            scores = model.score_encoded(encoded, ood=ood, progress=advance)
+            found = scores.to_arrow().rename_columns(list(names))
+            if parts is not None:
+                parts.write(shard.number, found)
+            yield _append(shard.table, found)
 
 
-def _result_names(table: pa.Table, model: RelevanceModel, ood: bool, prefix: str | None) -> tuple[str, ...]:
+def _beside(pairs: ScoreSource, parts: ScoreParts) -> Iterator[pa.Table]:
+    """Each shard's own columns beside the results that were kept."""
+    for shard in pairs:
+        yield _append(shard.table, parts.read(shard.number))
+
+
+def _append(table: pa.Table, results: pa.Table) -> pa.Table:
+    for name, column in zip(results.column_names, results.columns, strict=True):
+        table = table.append_column(name, column)
+    return table
+
+
+def _result_names(columns: list[str], model: PairScorer, ood: bool, prefix: str | None) -> tuple[str, ...]:
     """The result's columns under names that the source does not have."""
     none = np.zeros(0)
     probabilities, grades = np.zeros((0, model.scale.size)), np.zeros(0, dtype=np.int64)
     names = Scores(model.scale, probabilities, grades, none, *((none, none) if ood else ())).to_arrow().column_names
-    taken = set(table.column_names)
+    taken = set(columns)
     if prefix is None:
         prefix = "" if not taken & set(names) else PREFIX
         while taken & {prefix + name for name in names}:

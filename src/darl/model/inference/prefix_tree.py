@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def prefix_tree(rows: Sequence[Sequence[int]], shared: np.ndarray, least_saving:
         if (common - depth) * (high - low - 1) >= least_saving:
             segments.append((low, depth, common, parent))
             parent, depth = len(segments) - 1, common
-        waiting += [(int(a), int(b), depth, parent) for a, b in zip(cuts[:-1], cuts[1:], strict=True)][::-1]
+        waiting += [(int(a), int(b), depth, parent) for a, b in pairwise(cuts)][::-1]
     table = np.array(segments, dtype=np.int64).reshape(-1, 4)
     length = table[:, 2] - table[:, 1]
     start = np.cumsum(length) - length

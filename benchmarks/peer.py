@@ -1,0 +1,70 @@
+"""darl beside sentence-transformers' CrossEncoder: the same saved folder, the same pairs, interleaved repeats."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from darl.model.relevance_model import softmax
+
+GUIDE = (
+    "You grade the results of a product search. Strong: the item is what the query asks for in every respect. "
+    "Weak: it is related, a part, or of another size, brand or kind. Irrelevant: all other items.\n"
+)
+BARE = "Query:\n{query}\nItem:\n{item}\nRelevance:\n"
+PROMPTS = {"guideline": GUIDE + BARE, "bare": BARE}
+Run = Callable[[], np.ndarray]
+
+
+def read_pairs_of(suite: str, tier: str, *, queries: int | None, items: int | None) -> tuple[list[str], list[str]]:
+    """Queries and items of a suite's test set, at most so many queries and items of each."""
+    folder = Path(os.environ.get("DARL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    by_query: dict[str, list[str]] = {}
+    with gzip.open(folder / f"{suite}.jsonl.gz", "rt", encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            if row["split"] == tier:
+                by_query.setdefault(row["query"], []).append(row["item"])
+    chosen = [(query, found[:items]) for query, found in list(by_query.items())[:queries]]
+    return [query for query, found in chosen for _ in found], [item for _, found in chosen for item in found]
+
+
+def interleaved(ways: dict[str, Run], repeats: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, np.ndarray]]:
+    """Wall and processor seconds of each way, one after the other in turn, and what each gave last.
+
+    One untimed round of a few pairs is the caller's business: the first timed run is as warm as the others.
+    """
+    seconds: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in ways}
+    found: dict[str, np.ndarray] = {}
+    for repeat in range(repeats):
+        order = list(ways) if repeat % 2 == 0 else list(ways)[::-1]
+        for name in order:
+            wall, cpu = time.perf_counter(), time.process_time()
+            found[name] = ways[name]()
+            seconds[name]["wall"].append(time.perf_counter() - wall)
+            seconds[name]["cpu"].append(time.process_time() - cpu)
+    return seconds, found
+
+
+def row(seconds: dict[str, list[float]], pairs: int) -> dict[str, float | list[float]]:
+    """Median pairs a second with the spread, by the wall clock and by the processor's."""
+    wall, cpu = np.array(seconds["wall"]), np.array(seconds["cpu"])
+    return {
+        "pairs": pairs,
+        "pairs_per_second": pairs / float(np.median(wall)),
+        "pairs_per_second_range": [pairs / float(wall.max()), pairs / float(wall.min())],
+        "pairs_per_cpu_second": pairs / float(np.median(cpu)),
+        "wall_seconds": wall.round(3).tolist(),
+        "cpu_seconds": cpu.round(3).tolist(),
+    }
+
+
+def as_probabilities(values: np.ndarray) -> np.ndarray:
+    """The peer's scores as probabilities, whether it gives logits or these."""
+    values = np.asarray(values, dtype=np.float64)
+    return values if np.allclose(values.sum(1), 1, atol=1e-3) and (values >= 0).all() else softmax(values)

@@ -1,0 +1,83 @@
+"""OnnxModel: an exported model that scores like the one it came from, without torch computing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from transformers import AutoTokenizer
+
+from darl.decisions import DecisionRule
+from darl.errors import DarlError, ModelError
+from darl.export.onnx_graph import onnx_library
+from darl.grades import GradeScale
+from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
+from darl.model.scorer import PairScorer, Progress
+from darl.ood import OODReference
+from darl.storage import read_json, sha256_file, stable_hash
+
+FLOAT, INT8, FACTS = "model.onnx", "model.int8.onnx", "darl-onnx.json"
+
+
+class OnnxModel(PairScorer):
+    """Scores pairs with onnxruntime.
+
+    Args:
+        folder: that :func:`darl.export.export_onnx` wrote.
+        int8: take the int8 graph; default where the folder has one.
+        threads: of onnxruntime; default its own choice.
+
+    An OOD reference comes along only where it reads the logits: the others need hidden states of a network.
+
+    Raises:
+        ModelError: onnxruntime is missing, or the folder is not one of these or damaged.
+    """
+
+    def __init__(self, folder: str | Path, *, int8: bool | None = None, threads: int | None = None) -> None:
+        runtime = onnx_library("onnxruntime")
+        folder = Path(folder)
+        if not (folder / FACTS).is_file():
+            raise ModelError("this is no exported model", where=folder, mend="make one: darl export MODEL -o FOLDER")
+        graph = folder / (INT8 if (folder / INT8).is_file() and int8 is not False else FLOAT)
+        if int8 and graph.name != INT8:
+            raise ModelError("the export has no int8 graph", where=folder, mend="export it again with --int8")
+        try:
+            facts = read_json(folder / FACTS)
+            self.scale = GradeScale.from_dict(facts["scale"])
+            self.rule = DecisionRule.from_dict(facts["rule"])
+            self.ood = OODReference.load(folder / "ood") if facts["has_ood"] else None
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            options = runtime.SessionOptions()
+            options.log_severity_level = 3
+            if threads is not None:
+                options.intra_op_num_threads = threads
+            self._session = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except DarlError:
+            raise
+        except Exception as error:
+            raise ModelError(f"the export cannot be read ({type(error).__name__}: {error})", where=folder) from error
+        self._graph = graph
+        self.int8, self.max_length = graph.name == INT8, int(facts["max_length"])
+        self.encoder = PairEncoder(self.tokenizer, self.max_length)
+        self._names = [one.name for one in self._session.get_inputs()]
+
+    def logits(
+        self, encoded: EncodedPairs, *, tokens_per_batch: int = TOKENS_PER_BATCH, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Calibrated logits, (n, K) float32, in the input's order; batches of like lengths, padded."""
+        out = np.zeros((len(encoded), self.scale.size), dtype=np.float32)
+        for rows, batch in self.encoder.batches(encoded, tokens_per_batch):
+            (found,) = self._session.run(["logits"], {name: batch[name].numpy() for name in self._names})
+            out[rows] = found
+            if progress:
+                progress(len(rows))
+        return out
+
+    def ood_features(self, encoded: EncodedPairs, logits: np.ndarray | None = None) -> np.ndarray:
+        """The logits: the one kind of OOD reference that an export has."""
+        return self.logits(encoded) if logits is None else logits
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the graph and of what is read beside it."""
+        beside = sorted(path for path in self._graph.parent.glob("*.*") if path.suffix in (".json", ".safetensors"))
+        return stable_hash([sha256_file(path) for path in (self._graph, *beside)])
