@@ -118,10 +118,7 @@ def check_keys(server: RunningServer) -> None:
 
 
 def check_killed_worker(server: RunningServer, first: dict[str, Any]) -> None:
-    server._wait_for(lambda: True if len(server.worker_pids()) == 2 else None, "a spare")
-    spare = server.worker_pids()[1]
-    server._wait_for(lambda: True if imported_torch(spare) else None, "a spare that has its libraries")
-    time.sleep(1.0)  # its last imports
+    server.wait_event("a spare is ready")
     with Load(server) as load:
         time.sleep(0.5)
         os.kill(server.worker_pids()[0], signal.SIGKILL)
@@ -129,7 +126,7 @@ def check_killed_worker(server: RunningServer, first: dict[str, Any]) -> None:
         server.wait_event("a worker died", seconds=5)
         server._wait_for(
             lambda: True if len(server.events("model serves")) == 2 and ask(server).status_code == 200 else None,
-            "healing", seconds=30,
+            "healing", seconds=60,
         )  # fmt: skip
         healed = time.monotonic() - killed
         time.sleep(0.5)
@@ -141,10 +138,6 @@ def check_killed_worker(server: RunningServer, first: dict[str, Any]) -> None:
     assert ask(server).json()["results"][0]["grade_probs"] == pytest.approx(
         first["results"][0]["grade_probs"], abs=1e-5
     )
-
-
-def imported_torch(pid: int) -> bool:
-    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
 def check_reload(server: RunningServer, folder: Path, old: str) -> None:
@@ -259,14 +252,8 @@ def test_a_request_that_kills_its_worker_gets_an_error_and_the_next_is_answered(
     assert ask(server).status_code == 200
 
 
-@pytest.mark.parametrize("spoil", ["weights", "facts", "missing"])
-def test_a_corrupt_folder_is_refused_at_the_start(own_model: Path, spoil: str) -> None:
-    if spoil == "weights":
-        (own_model / "model.safetensors").write_bytes(b"not weights")
-    elif spoil == "facts":
-        (own_model / "darl.json").write_text("{")
-    else:
-        shutil.rmtree(own_model)
+def test_a_corrupt_folder_is_refused_at_the_start(own_model: Path) -> None:
+    (own_model / "model.safetensors").write_bytes(b"not weights")
     result = subprocess.run(
         [sys.executable, "-m", "darl.cli.main", "serve", str(own_model), "--port", "0", "spare=false"],
         capture_output=True, text=True, check=False, timeout=300,

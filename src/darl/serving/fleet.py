@@ -187,6 +187,11 @@ class Fleet:
             await spare.close(0.0)
             return
         self._spare = spare
+        await asyncio.wait({spare.imported, spare.ended}, return_when=asyncio.FIRST_COMPLETED)
+        log.info(
+            "a spare is ready" if spare.imported.done() else "the spare ended",
+            extra={"facts": {"pid": spare.process.pid}},
+        )
 
     async def _take_spare(self) -> WorkerLink | None:
         spare, self._spare = self._spare, None

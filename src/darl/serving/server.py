@@ -48,7 +48,20 @@ def serve(
         darl.serve("runs/shop/model", port=9000, traffic_log="traffic")
     """
     found = model if isinstance(model, ServeSettings) else load_settings(model=model, **settings)
-    asyncio.run(_Server(found, announce).run())
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(_serve(found, announce))
+
+
+async def _serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
+    await _Server(settings, announce).run()
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.new_event_loop
 
 
 class _Server:
