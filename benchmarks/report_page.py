@@ -3,8 +3,9 @@
     python benchmarks/report_page.py --pairs 30000
 
 Makes a run folder of that many synthetic pairs (train, dev and three test sets, with a baseline run, a pool and picked
-pairs) around a real backbone with an untrained head, and builds its report twice: the second build finds where the
-pairs lie already measured. What is timed does not depend on whether the model is good. Writes results/report.json.
+pairs) around a real backbone with an untrained head, and builds its report twice: as by default, and with all the time
+that placing the whole sample takes, when the page is at its largest. What is timed does not depend on whether the model
+is good. Run it on a calm machine: ``seconds`` is the wall clock. With --save it writes results/report.json.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run, baseline, picked = make_runs(Path(scratch), args.pairs, args.backbone)
         rows = []
-        for build in ("first", "again"):
+        for build, seconds in (("first", 10.0), ("whole", 600.0)):
             wall, work = time.perf_counter(), time.process_time()
-            found = build_report(run, baseline=baseline, picked=picked, rounds=[baseline], pictures=build == "first")
+            found = build_report(run, baseline=baseline, picked=picked, rounds=[baseline], seconds=seconds)
             rows.append(
                 {
                     "build": build,
@@ -72,7 +73,11 @@ def main() -> None:
             "command": f"python benchmarks/report_page.py --pairs {args.pairs} --backbone {args.backbone} --save",
             "commit": commit(),
             "machine": machine(),
-            "headline": {key: rows[0][key] for key in ("seconds", "cpu_seconds", "megabytes")},
+            "headline": {
+                "seconds": rows[0]["seconds"],
+                "cpu_seconds": rows[0]["cpu_seconds"],
+                "megabytes": max(row["megabytes"] for row in rows),
+            },
             "rows": rows,
         }
         atomic_write_json(HERE / "results" / "report.json", result)

@@ -30,7 +30,7 @@ def report(
     sample: Annotated[int, typer.Option(min=10, help="Pairs of each set, at most, on the map.")] = 600,
     seconds: Annotated[
         float, typer.Option(min=0, help="Time for the model to place pairs; the next call goes on from there.")
-    ] = 12.0,
+    ] = 10.0,
     quiet: Quiet = False,
     output: Annotated[Output, typer.Option(help="How to print the result.")] = "text",
 ) -> None:

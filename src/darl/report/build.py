@@ -71,7 +71,7 @@ def build_report(
     out: str | Path | None = None,
     pictures: bool = True,
     sample: int = 600,
-    seconds: float = 12.0,
+    seconds: float = 10.0,
     quiet: bool = True,
 ) -> Report:
     """Build the page of a finished run.

@@ -73,7 +73,7 @@ def measure_coverage(
     *,
     cache: Path,
     limit: int = 600,
-    seconds: float = 12.0,
+    seconds: float = 10.0,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Coverage:
