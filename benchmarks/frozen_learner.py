@@ -38,12 +38,15 @@ class Store:
 def make_store(splits: dict[str, Split]) -> Store:
     """Stacks the splits; the learner's inputs are principal components of pair, query ∘ item and |query − item|.
 
-    The components are those of train and pool, without any label.
+    The components are those of train and pool, without any label. With ``pair`` features alone they are of these.
     """
-    stacked = {kind: np.concatenate([s.features[kind] for s in splits.values()]) for kind in ("pair", "query", "item")}
-    query, item = unit_rows(stacked["query"]), unit_rows(stacked["item"])
-    cosine = (query * item).sum(axis=1, keepdims=True)
-    raw = np.hstack([unit_rows(stacked["pair"]), query * item * 20, np.abs(query - item)])
+    kinds = next(iter(splits.values())).features
+    stacked = {kind: np.concatenate([s.features[kind] for s in splits.values()]) for kind in kinds}
+    raw, cosine = unit_rows(stacked["pair"]), np.zeros((sum(map(len, splits.values())), 1))
+    if "query" in kinds:
+        query, item = unit_rows(stacked["query"]), unit_rows(stacked["item"])
+        cosine = (query * item).sum(axis=1, keepdims=True)
+        raw = np.hstack([raw, query * item * 20, np.abs(query - item)])
     starts = np.cumsum([0, *map(len, splits.values())])
     unlabelled = np.concatenate(
         [np.arange(a, b) for name, a, b in zip(splits, starts, starts[1:], strict=False) if name in ("train", "pool")]

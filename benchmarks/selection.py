@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from darl.dasa import select
+from darl.dasa.strategies import Mixed
 from darl.grades import GradeScale
 from darl.ood import fit_reference
 from darl.pairs import PairTable
@@ -73,7 +74,7 @@ class Frozen:
 
     def __init__(self, suite: str, args: argparse.Namespace) -> None:
         names = ("train", "dev_id", "pool", *(name for name in TIERS[args.judge].values() if name != "dev_id"))
-        splits = load_suite(suite, args.cache, names)
+        splits = load_suite(suite, args.cache, names, args.features)
         self.suite, self.args, self.scale = suite, args, GradeScale(GRADES[suite])
         self.store: Store = make_store(splits)
         self.lifted = lift(self.store.inputs)
@@ -94,9 +95,10 @@ class Frozen:
         if strategy != NONE:
             pool = self.pool.take(draw_pool(self.known, share, seed))
             name, _, weight = strategy.partition("@")
+            chosen_by = Mixed(float(name.removeprefix("dasa:"))) if name.startswith("dasa:") else name
             chosen = select(
                 self.base, pool.without_grades(), budget=budget, train=self.train, evaluations=self.tiers,
-                strategy=name, seed=seed,
+                strategy=chosen_by, seed=seed,
             ).pairs  # fmt: skip
             picked = rows_of(chosen)
             rows = np.concatenate([rows, picked])
@@ -123,9 +125,15 @@ def main() -> None:
     parser.add_argument("--suites", nargs="+", default=list(GRADES), choices=list(GRADES))
     parser.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.2, 0.5])
     parser.add_argument("--budgets", type=int, nargs="+", default=[500])
-    parser.add_argument("--strategies", nargs="+", default=["random", "coverage"], help="a name, or name@weight")
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        default=["random", "coverage"],
+        help="a name; dasa:SHARE for another share of uncovered picks; …@WEIGHT for the weight of the picks",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--detector", default="fusion", help="of the frozen learner's OOD reference")
+    parser.add_argument("--features", nargs="+", default=["pair", "query", "item"], help="the frozen learner reads")
     parser.add_argument("--train", type=int, default=4000, help="training pairs of a full fit")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the full fits' recipes")
     parser.add_argument("--cache", type=Path, default=Path("runs/suite_features"))

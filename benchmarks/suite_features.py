@@ -26,11 +26,11 @@ import torch
 from darl.pairs import PairTable, read_pairs
 from darl.storage import atomic_file
 
-BACKBONES = {"patents": ("minilm-l6", 64), "retail": ("minilm-l6", 96), "health_zh": ("me5-small", 64)}
+BACKBONES = {"patents": ("minilm-l6", 64), "retail": ("minilm-l6", 128), "health_zh": ("me5-small", 64)}
 KINDS = ("pair", "middle", "query", "item")
 SPLITS = ("train", "dev_id", "dev_shift", "pool", "test_id", "test_near", "test_far")
-LIMITS = {"train": 4000, "pool": 6000, "test_id": 1000, "test_near": 1000, "test_far": 1000}
-"""At most so many pairs of a split, the same draw for every seed."""
+LIMITS = {"train": 4000, "pool": 3000}
+"""At most so many pairs of a split, whole queries, the same draw for every seed."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,25 @@ class Split:
         return Split(self.pairs.take(rows), {kind: matrix[rows] for kind, matrix in self.features.items()})
 
 
-def load_suite(suite: str, cache: Path, splits: Sequence[str] = SPLITS) -> dict[str, Split]:
-    """The splits of a suite with their features, computed where the cache lacks them."""
+def load_suite(
+    suite: str, cache: Path, splits: Sequence[str] = SPLITS, kinds: Sequence[str] = KINDS
+) -> dict[str, Split]:
+    """The splits of a suite with their features of these kinds, computed where the cache lacks them."""
     found, embed = {}, None
     data = Path(os.environ.get("DARL_DATA", "../shared/data")) / f"{suite}.jsonl.gz"
     for name in splits:
         pairs = read_pairs(data, where={"split": name})
         if name in LIMITS:
-            pairs = pairs.sample(LIMITS[name], 0)
-        path = cache / f"{suite}-{name}-{pairs.fingerprint()[:12]}.npz"
-        if not path.exists():
+            pairs = pairs.sample(LIMITS[name], 0, by="query")
+        stem = f"{suite}-{name}-{pairs.fingerprint()[:12]}"
+        paths = {kind: cache / f"{stem}-{kind}.npy" for kind in kinds}
+        if not all(path.exists() for path in paths.values()):
             embed = embed or _Embedder(*BACKBONES[suite])
-            arrays = embed(pairs)
-            with atomic_file(path) as scratch, scratch.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+            for kind, matrix in embed(pairs, kinds).items():
+                with atomic_file(paths[kind]) as scratch, scratch.open("wb") as file:
+                    np.save(file, matrix)
             print(f"{suite} {name}: {len(pairs):,} pairs embedded", flush=True)
-        with np.load(path) as arrays:
-            found[name] = Split(pairs, {kind: arrays[kind].astype(np.float32) for kind in KINDS})
+        found[name] = Split(pairs, {kind: np.load(path).astype(np.float32) for kind, path in paths.items()})
     return found
 
 
@@ -76,14 +78,15 @@ class _Embedder:
         self.body = load_body(found).eval()
         self.encoder = PairEncoder(load_tokenizer(found), max_length)
 
-    def __call__(self, pairs: PairTable) -> dict[str, np.ndarray]:
+    def __call__(self, pairs: PairTable, kinds: Sequence[str]) -> dict[str, np.ndarray]:
         out = dict(zip(("pair", "middle"), self._features(pairs.queries, pairs.items), strict=True))
         for kind, texts in (("query", pairs.queries), ("item", pairs.items)):
-            distinct = list(dict.fromkeys(texts))
-            rows = {text: row for row, text in enumerate(distinct)}
-            last, _ = self._features(distinct, [""] * len(distinct))
-            out[kind] = last[[rows[text] for text in texts]]
-        return {kind: matrix.astype(np.float16) for kind, matrix in out.items()}
+            if kind in kinds:
+                distinct = list(dict.fromkeys(texts))
+                rows = {text: row for row, text in enumerate(distinct)}
+                last, _ = self._features(distinct, [""] * len(distinct))
+                out[kind] = last[[rows[text] for text in texts]]
+        return {kind: out[kind].astype(np.float16) for kind in kinds}
 
     @torch.inference_mode()
     def _features(self, queries: list[str], items: list[str]) -> tuple[np.ndarray, np.ndarray]:

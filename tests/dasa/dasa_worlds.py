@@ -59,3 +59,18 @@ def pool_of(n: int, queries: int, seed: int = 0, per_pair: int = 1) -> PairTable
     rng = np.random.default_rng(seed)
     pairs = [(f"query {i % queries}", f"item {i} far {rng.integers(0, 1000) / 100:.2f}") for i in range(n)]
     return table(*[pair for pair in pairs for _ in range(per_pair)])
+
+
+class ShardModel(FakeModel):
+    """A fake whose OOD reference also scores features, as a pool in shards asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ood = SimpleNamespace(
+            feature_spec={"source": "base"},
+            score=lambda rows: np.arctan2(rows[:, 1], rows[:, 0]) % (2 * np.pi),
+            percentile_of=lambda scores: np.clip(np.asarray(scores) * 10, 0, 100),
+        )
+
+    def fingerprint(self) -> str:
+        return "fake"

@@ -91,10 +91,22 @@ def score_pool(model: Scorer, pool: PairTable, *, chunk: int = CHUNK, progress: 
             progress(len(rows))
     names = [field.name for field in fields(Candidates) if field.name != "scale"]
     whole = {name: np.concatenate([np.asarray(getattr(part, name)) for part in parts]) for name in names}
-    broken = int((~np.isfinite(whole["ood_scores"])).sum())
+    candidates = Candidates(parts[0].scale, **whole)
+    check_finite(candidates)
+    return candidates
+
+
+def check_finite(candidates: Candidates) -> None:
+    """Raises unless every OOD score is a finite number.
+
+    Raises:
+        ModelError: one is not.
+    """
+    broken = int((~np.isfinite(candidates.ood_scores)).sum())
     if broken:
-        raise ModelError(f"{broken:,} of {len(pool):,} pool pairs have no finite OOD score", mend="fit the model again")
-    return Candidates(parts[0].scale, **whole)
+        raise ModelError(
+            f"{broken:,} of {len(candidates):,} pool pairs have no finite OOD score", mend="fit the model again"
+        )
 
 
 def require_ood(model: Scorer) -> None:

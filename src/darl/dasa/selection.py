@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from darl.dasa.nearest import chunked_features, known_features, nearest_known
 from darl.dasa.picked import Selection, picked_pairs
 from darl.dasa.pool import open_pool
 from darl.dasa.report import make_report
+from darl.dasa.shards import folder_key, score_in_shards
 from darl.dasa.strategies import Context, Strategy, make_strategy
 from darl.dasa.text_guards import EmptyGuard, GarbageGuard
 from darl.errors import EmptySplitError, RecipeError
@@ -34,6 +35,7 @@ def select(
     seed: int = 0,
     strategy: str | Strategy = "coverage",
     progress: Progress | None = None,
+    cache: str | Path | None = None,
 ) -> Selection:
     """Picks the pairs of a pool to label next.
 
@@ -48,6 +50,8 @@ def select(
         seed: of any draw of the strategy. The same inputs and seed give the same picks.
         strategy: one of :func:`~darl.dasa.strategies.strategy_names`, or a strategy of your own.
         progress: called with the number of pool pairs scored since the last call.
+        cache: a folder for scores and features of the pool, written in shards; the same selection, or another one
+            from the same pool with the same model, goes on from them. Needs ``model`` to be a folder.
 
     Raises:
         ModelError: no such model, or it has no OOD reference.
@@ -84,8 +88,13 @@ def select(
             where="the pool",
             mend="bring other traffic: everything here is labelled, kept for evaluation, or unusable",
         )
-    candidates = score_pool(scorer, pairs, progress=progress)
-    features = partial(chunked_features, scorer, pairs)
+    features: Callable[[np.ndarray], np.ndarray]
+    if cache is None:
+        candidates = score_pool(scorer, pairs, progress=progress)
+        features = partial(chunked_features, scorer, pairs)
+    else:
+        scored = score_in_shards(scorer, pairs, cache, model_key=model_key(model), progress=progress)
+        candidates, features = scored.candidates, scored.features
     context = Context(
         pairs,
         candidates,
@@ -127,6 +136,20 @@ def grade_shares(table: PairTable, K: int) -> np.ndarray:
     """The share of each of K grades among graded pairs, (K,)."""
     counts = np.bincount(table.grades, minlength=K)[:K]
     return counts / max(1, counts.sum())
+
+
+def model_key(model: Scorer | str | Path) -> str:
+    """What tells this model from others: of a folder its contents, of an object its own ``fingerprint()``.
+
+    Raises:
+        RecipeError: an object without one.
+    """
+    if isinstance(model, (str, Path)):
+        return folder_key(model)
+    own = getattr(model, "fingerprint", None)
+    if own is None:
+        raise RecipeError("a cache needs a saved model", where="cache", mend="give the model's folder to select")
+    return str(own())
 
 
 def _loaded(model: Scorer | str | Path) -> Scorer:

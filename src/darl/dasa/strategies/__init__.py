@@ -2,6 +2,7 @@
 
 from darl.dasa.strategies.base import Context, Strategy, how_far
 from darl.dasa.strategies.diverse import Badge, KCenter, TypiClust
+from darl.dasa.strategies.mixed import Mixed
 from darl.dasa.strategies.registry import make_strategy, register_strategy, strategy_names
 from darl.dasa.strategies.simple import Coverage, Margin, Random, Uncertainty
 
@@ -11,6 +12,7 @@ __all__ = [
     "Coverage",
     "KCenter",
     "Margin",
+    "Mixed",
     "Random",
     "Strategy",
     "TypiClust",

@@ -6,6 +6,7 @@ import difflib
 
 from darl.dasa.strategies.base import Strategy
 from darl.dasa.strategies.diverse import Badge, KCenter, TypiClust
+from darl.dasa.strategies.mixed import Mixed
 from darl.dasa.strategies.simple import Coverage, Margin, Random, Uncertainty
 from darl.errors import RecipeError
 
@@ -18,7 +19,7 @@ def register_strategy(strategy: type[Strategy]) -> type[Strategy]:
     return strategy
 
 
-for _strategy in (Coverage, Random, Uncertainty, Margin, KCenter, Badge, TypiClust):
+for _strategy in (Coverage, Random, Uncertainty, Margin, KCenter, Badge, TypiClust, Mixed):
     register_strategy(_strategy)
 
 
@@ -26,7 +27,7 @@ def strategy_names() -> list[str]:
     """Every name that :func:`make_strategy` knows.
 
     >>> strategy_names()
-    ['coverage', 'random', 'uncertainty', 'margin', 'k-center', 'badge', 'typiclust'...]
+    ['coverage', 'random', 'uncertainty', 'margin', 'k-center', 'badge', 'typiclust', 'dasa'...]
     """
     return list(_STRATEGIES)
 
