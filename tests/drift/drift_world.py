@@ -10,14 +10,21 @@ from darl.grades import GradeScale
 from darl.model import RelevanceModel
 from darl.model.features import FeatureSpec
 from darl.ood import fit_reference
-from darl.ood.known import KnownPairs, count_by_query
 from darl.ood.knn import unit_rows
+from darl.ood.known import KnownPairs, count_by_query
 from darl.ood.novelty import QueryNovelty
 from darl.pairs import PairTable
 
 PLACES = ("rome", "paris", "oslo", "lima", "cairo", "delhi", "perth", "quito")
 COVERS = ("medical", "luggage", "delay", "ski", "cruise", "family")
-STRANGE = ("zxq engine gasket", "vvk piston ring", "qqj rotor bolt", "wzz valve stem", "kxx brake pad", "jjw clutch kit")
+STRANGE = (
+    "zxq engine gasket",
+    "vvk piston ring",
+    "qqj rotor bolt",
+    "wzz valve stem",
+    "kxx brake pad",
+    "jjw clutch kit",
+)
 
 
 def travel(queries: int, seed: int, pairs: int = 4) -> PairTable:

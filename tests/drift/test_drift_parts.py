@@ -74,9 +74,9 @@ def test_psi_is_the_symmetric_divergence() -> None:
 
 def test_a_calm_window_is_calm_and_a_shift_is_named() -> None:
     side = KnownSide(known_pairs())
-    calm = judge_window(side, world(60, 5, 7), draws=199)
+    calm = judge_window(side, world(60, 5, 7), draws=299)
     assert calm.state == "calm"
-    moved = judge_window(side, world(60, 5, 7, far=8), draws=199)
+    moved = judge_window(side, world(60, 5, 7, far=8), draws=299)
     assert moved.state == "alarm"
     assert (moved.slices[0].value, moved.slices[0].new) == ("new", True)
     assert "engine" in moved.clusters[0].name
@@ -87,7 +87,7 @@ def test_a_calm_window_is_calm_and_a_shift_is_named() -> None:
 
 
 def test_a_turned_grade_mix_alarms_though_nothing_is_far_out() -> None:
-    moved = judge_window(KnownSide(known_pairs()), world(60, 5, 7, tilt=1.5), draws=999)
+    moved = judge_window(KnownSide(known_pairs()), world(60, 5, 7, tilt=1.5), draws=1999)
     assert moved.state == "alarm"
     assert min(moved.signals, key=lambda one: one.p).name == "grades"
 
@@ -95,7 +95,7 @@ def test_a_turned_grade_mix_alarms_though_nothing_is_far_out() -> None:
 def test_what_the_figures_lack_is_not_tested() -> None:
     side, figures = KnownSide(known_pairs()), world(60, 5, 7)
     bare = Figures(figures.groups, probabilities=figures.probabilities, decided=figures.decided)
-    found = judge_window(side, bare, draws=199)
+    found = judge_window(side, bare, draws=299)
     assert [one.name for one in found.signals] == ["grades"]
     assert found.far_share is None
     assert (found.slices, found.clusters) == ([], [])
@@ -103,7 +103,7 @@ def test_what_the_figures_lack_is_not_tested() -> None:
 
 def test_little_traffic_is_not_judged_and_impossible_levels_are_refused() -> None:
     side = KnownSide(known_pairs())
-    assert judge_window(side, world(4, 5, 1, far=4), draws=199).state == "too little"
+    assert judge_window(side, world(4, 5, 1, far=4), draws=299).state == "too little"
     with pytest.raises(RecipeError, match="draws"):
         judge_window(side, world(20, 5, 1), alpha=0.01, draws=100)
 
@@ -148,7 +148,7 @@ def test_clusters_need_texts_and_something_that_stands_out() -> None:
 
 def test_holm() -> None:
     side, figures = KnownSide(known_pairs()), world(60, 5, 7)
-    base = judge_window(side, figures, draws=199)
+    base = judge_window(side, figures, draws=299)
     named = [type(base)(**{**vars(base), "name": n, "p": p}) for n, p in (("a", 0.02), ("b", 0.001), ("c", 0.03))]
     assert holm(named, 0.05) == ["a", "b", "c"]
     assert holm(named[:1] * 3, 0.05) == []

@@ -29,7 +29,7 @@ def drift(
     logged: Annotated[bool, typer.Option("--logged", help="Take a log's figures; do not score anew.")] = False,
     alpha: Annotated[
         float, typer.Option(min=0.0001, max=0.5, help="False alarms that known traffic may raise.")
-    ] = 0.05,
+    ] = 0.01,
     budget: Annotated[int, typer.Option(min=1, help="Of the select command that comes next.")] = 200,
     columns: Columns = None,
     where: Where = None,

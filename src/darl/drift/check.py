@@ -73,7 +73,7 @@ def check_drift(
     slices: list[str] | None = None,
     logged: bool = False,
     alpha: float = ALPHA,
-    draws: int = 999,
+    draws: int = 1999,
     seed: int = 0,
     budget: int = 200,
     model_name: str | None = None,
