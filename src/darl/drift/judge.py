@@ -17,8 +17,8 @@ from darl.errors import RecipeError
 from darl.evaluation.intervals import Interval
 
 ALPHA = 0.01
-"""Level of an alarm. The known pairs are one sample of queries, and every window is held against the same one: at 0.05 an
-unlucky sample raised 12 to 14 % false alarms on one suite of three; at 0.01 at most 4 %. See docs/drift.md."""
+"""Level of an alarm. The known pairs are one sample of queries, and every window is held against the same one: at 0.05
+an unlucky sample raised over 10 % false alarms on one suite of three, at 0.01 at most 5 %. See docs/drift.md."""
 
 FAR = 95.0
 """OOD percentile above which a pair is far out; by definition 5 % of known pairs are."""
