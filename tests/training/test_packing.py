@@ -92,3 +92,18 @@ def test_a_fit_packs_and_learns_what_it_learns_with_padding(
     first, second = (run.metrics["choices"]["tune-random"] for run in (packed, padded))
     assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
     assert first["steps"] == second["steps"] == 8
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_the_verbalizer_learns_what_it_learns_with_padding(
+    kind: str, world: dict, tmp_path: Path, tiny_decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune = {"kind": kind, "epochs": 1, "lora": {"r": 2, "dropout": 0.0}}
+    words = ["no", "partly", "yes"]
+    recipe = small_recipe(world, tiny_decoder, method="verbalizer", words=words, tune=tune, ood={"enabled": False})
+    packed = fit(recipe, run=tmp_path / "packed", quiet=True)
+    monkeypatch.setattr("darl.training.verbalizer.packed_answers", lambda language_model, model: None)
+    padded = fit(recipe, run=tmp_path / "padded", quiet=True)
+    first, second = (run.metrics["choices"]["tune-verbalizer"] for run in (packed, padded))
+    assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
+    assert first["steps"] == second["steps"] == 8

@@ -21,10 +21,10 @@ from darl.errors import RecipeError, StorageError
 from darl.progress import Advance
 from darl.recipe.settings import TuneSettings
 from darl.training.checkpoints import drop_broken_checkpoints, is_disk_error, last_whole_checkpoint, mark_whole
-from darl.training.packing import PackedForward
 from darl.training.processes import barrier, is_main, world_size
 from darl.training.trackers import tensorboard, with_trackers
 
+Packed = Callable[[Any], Any]
 LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 
 
@@ -54,7 +54,7 @@ class DarlTrainer(Trainer):
         loss_of: LossOf,
         head_rate: float,
         is_head: Callable[[str], bool],
-        packed: PackedForward | None,
+        packed: Packed | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -152,7 +152,7 @@ def train(
     advance: Advance,
     dev_rows: Sequence[dict[str, Any]] | None = None,
     dev_objective: Callable[[EvalPrediction], float] | None = None,
-    packed: PackedForward | None = None,
+    packed: Packed | None = None,
 ) -> dict[str, Any]:
     """Train ``network`` in place and return what Trainer logged.
 

@@ -7,22 +7,27 @@ tokens, which is a K-row linear head: the result is a plain sequence classifier.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers.modeling_outputs import CausalLMOutput
 
 from darl.errors import BackboneError, RecipeError
 from darl.model import RelevanceModel
 from darl.model.backbones import Backbone, is_decoder, load_causal_lm
 from darl.model.encoding import EncodedPairs
 from darl.model.head import set_head
+from darl.model.inference.packed import packed_states
+from darl.model.inference.support import why_not_packed
 from darl.progress import Advance
 from darl.recipe.settings import Recipe
-from darl.training.processes import is_main
-from darl.training.trainer import train
+from darl.training.processes import is_main, world_size
+from darl.training.trainer import PACKED, train
 from darl.training.tune import freeze, with_learning_rate
 
 IGNORED = -100  # transformers' mark for positions without a label
@@ -133,19 +138,21 @@ def tune_verbalizer(
         }
 
     network: torch.nn.Module = language_model
+    packed = packed_answers(language_model, model)
     if recipe.tune.kind == "lora":
         network = _with_lora(language_model, recipe)
     freeze(language_model, embeddings=recipe.tune.freeze_embeddings, layers=recipe.tune.freeze_layers)
     logged = train(
         network,
         rows,
-        collate,
+        (lambda batch: {PACKED: batch}) if packed else collate,
         lambda outputs, _aside: outputs.loss,
         with_learning_rate(recipe.tune, language_model),
         folder / "checkpoints",
         seed=recipe.seed,
         is_head=lambda name: False,
         advance=advance,
+        packed=packed,
     )
     if recipe.tune.kind == "lora":
         if is_main():
@@ -156,6 +163,32 @@ def tune_verbalizer(
     set_head(model.network, verbalizer_head(language_model, answers))
     model.network.eval()
     return logged
+
+
+def packed_answers(
+    language_model: PreTrainedModel, model: RelevanceModel
+) -> Callable[[list[dict[str, Any]]], CausalLMOutput] | None:
+    """The packed stand-in for ``language_model(**batch)``, with its loss; None where batches have to be padded.
+
+    The prompt's shared tokens run once, and the wide language-model head on the answers alone.
+    """
+    if world_size() > 1:
+        return None
+    language_model.eval()
+    with torch.no_grad():
+        if why_not_packed(language_model, model.encoder, head=False) is not None:
+            return None
+    head = language_model.get_output_embeddings()
+
+    def forward(batch: list[dict[str, Any]]) -> CausalLMOutput:
+        # what the last token would predict is not asked, so it need not be run
+        pairs = EncodedPairs({"input_ids": [row["input_ids"][:-1] for row in batch]})
+        asked = [[label for label in row["labels"] if label != IGNORED] for row in batch]
+        states = packed_states(language_model, pairs, np.array([len(labels) for labels in asked]))
+        wanted = torch.tensor([label for labels in asked for label in labels], device=states.device)
+        return CausalLMOutput(loss=cross_entropy(head(states).float(), wanted))  # type: ignore[operator, arg-type]
+
+    return forward
 
 
 def _with_lora(language_model: PreTrainedModel, recipe: Recipe) -> torch.nn.Module:

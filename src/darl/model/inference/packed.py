@@ -50,6 +50,29 @@ def packed_logits(network: PreTrainedModel, encoded: EncodedPairs) -> torch.Tens
     return read.logits[_tensor(answer, network.device)]
 
 
+def packed_states(network: PreTrainedModel, encoded: EncodedPairs, last: np.ndarray) -> torch.Tensor:
+    """Last-layer states of each pair's last ``last[i]`` tokens, (Σ last, d), pair by pair and in reading order.
+
+    With gradients where these are on.
+
+    Raises:
+        PackingError: as :func:`read_packed`.
+    """
+    causal, body = is_causal(network), body_of(network)
+    (pack,) = make_packs(encoded, 2**62, share=causal)
+    device = network.device
+    inputs: dict[str, Any] = {name: _tensor(values, device).unsqueeze(0) for name, values in pack.fields.items()}
+    inputs["position_ids"] = _tensor(_positions(body, pack), device).unsqueeze(0)
+    layout = make_layout(pack.tree, causal=causal, device=device, dtype=network.dtype)
+    with packed_attention(network, layout):
+        states = body(**inputs, **({"use_cache": False} if causal else {})).last_hidden_state[0]
+    answer = np.empty(len(encoded), dtype=np.int64)
+    answer[pack.pairs] = pack.answer
+    back = np.arange(int(last.max()))  # the token itself, the one before it, …
+    at = np.stack([pack.tree.locate(np.maximum(pack.lengths - 1 - b, 0))[answer] for b in back[::-1]], axis=1)
+    return states[_tensor(at[back[::-1] < last[:, None]], device)]
+
+
 def is_causal(network: PreTrainedModel) -> bool:
     """Whether a token sees only those before it.
 
