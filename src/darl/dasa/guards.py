@@ -132,6 +132,13 @@ def pair_codes(*tables: PairTable) -> list[np.ndarray]:
     return result
 
 
+def item_groups(table: PairTable) -> np.ndarray:
+    """The normalised item text of each pair as a number, (n,)."""
+    raw, texts = codes(table.arrow.column("item"))
+    seen: dict[str, int] = {}
+    return np.array([seen.setdefault(normalise_query(text), len(seen)) for text in texts], dtype=np.int64)[raw]
+
+
 def within_cap(groups: np.ndarray, per_query: int | None) -> np.ndarray:
     """Which pairs, best first, are among the first ``per_query`` of their query.
 

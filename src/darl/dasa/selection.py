@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from darl.dasa.candidates import Progress, Scorer, require_ood, score_pool
-from darl.dasa.guards import DuplicateGuard, Guard, LabelledGuard, LeakGuard, run_guards, within_cap
+from darl.dasa.guards import (
+    DuplicateGuard,
+    Guard,
+    LabelledGuard,
+    LeakGuard,
+    item_groups,
+    run_guards,
+    within_cap,
+)
+from darl.dasa.language_guards import GibberishGuard, ScriptGuard
 from darl.dasa.nearest import chunked_features, known_features, nearest_known
 from darl.dasa.picked import Selection, picked_pairs
 from darl.dasa.pool import open_pool
@@ -31,6 +40,7 @@ def select(
     train: PairTable | None = None,
     evaluations: Mapping[str, PairTable] | None = None,
     per_query: int | None = 5,
+    per_item: int | None = 1,
     already: PairTable | None = None,
     seed: int = 0,
     strategy: str | Strategy = "coverage",
@@ -46,6 +56,8 @@ def select(
         train: what the model was trained on. Its pairs are not picked again, and each pick names the nearest.
         evaluations: by name, the graded tables that judge models. None of their queries is picked.
         per_query: at most so many pairs of a query, the best by rank; None for no cap.
+        per_item: at most so many pairs of an item text, so that boilerplate under a thousand queries costs one label;
+            None for no cap.
         already: pairs labelled since, such as the picks of an earlier round.
         seed: of any draw of the strategy. The same inputs and seed give the same picks.
         strategy: one of :func:`~darl.dasa.strategies.strategy_names`, or a strategy of your own.
@@ -68,6 +80,7 @@ def select(
     chosen = make_strategy(strategy)
     budget = _at_least_one("budget", budget)
     per_query = None if per_query is None else _at_least_one("per_query", per_query)
+    per_item = None if per_item is None else _at_least_one("per_item", per_item)
     scorer = _loaded(model)
     require_ood(scorer)  # before the pool is read, which may take minutes
     opened = open_pool(pool)
@@ -79,6 +92,8 @@ def select(
         DuplicateGuard(),
         EmptyGuard(),
         GarbageGuard(),
+        ScriptGuard(train),
+        GibberishGuard(train),
     ]
     passed, dropped = run_guards(guards, pairs)
     if not passed.any():
@@ -104,9 +119,11 @@ def select(
         features,
         known=partial(known_features, scorer, train),
         per_query=per_query,
+        per_item=per_item,
         known_shares=None if train is None or not train.has_grades else grade_shares(train, candidates.scale.size),
     )
     ranked = chosen.order(context)
+    ranked = ranked[within_cap(item_groups(pairs)[ranked], per_item)]
     capped = ranked[within_cap(pairs.query_groups()[ranked], per_query)]
     picks = capped[:budget]
 
@@ -124,6 +141,7 @@ def select(
             "seed": seed,
             "budget": budget,
             "per_query": per_query,
+            "per_item": per_item,
             "pool_fingerprint": pairs.fingerprint(),
             "evaluations": sorted(evaluations or {}),
             "has_train": train is not None,

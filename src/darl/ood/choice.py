@@ -23,7 +23,7 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
     FALLBACK,
     {"name": "knn", "k": 10},
     {"name": "mahalanobis"},
-    {"name": "mahalanobis", "class_conditional": True},
+    {"name": "mahalanobis", "class_conditional": True, "shrinkage": 0.0},
     {"name": "fusion", "members": [FALLBACK, {"name": "mahalanobis"}]},
 )
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from darl.dasa.candidates import Candidates
+from darl.dasa.guards import item_groups, within_cap
 from darl.pairs import PairTable
 
 
@@ -29,6 +30,7 @@ class Context:
             asked for.
         per_query: at most so many picks of a query; None for no cap. Selection enforces it on any ranking; a
             strategy that spreads its picks does better to know it (:meth:`capped`).
+        per_item: the same for the item text.
         known_shares: share of each grade among the training pairs, (K,), or None where it is not known.
     """
 
@@ -40,6 +42,7 @@ class Context:
     features: Callable[[np.ndarray], np.ndarray]
     known: Callable[[], np.ndarray] = field(default=lambda: np.zeros((0, 0), dtype=np.float32))
     per_query: int | None = None
+    per_item: int | None = None
     known_shares: np.ndarray | None = None
 
     @cached_property
@@ -48,15 +51,19 @@ class Context:
         return self.pool.query_groups()
 
     @cached_property
+    def item_groups(self) -> np.ndarray:
+        """The item text of each pool pair as a number, (n,)."""
+        return item_groups(self.pool)
+
+    @cached_property
     def furthest(self) -> np.ndarray:
         """The open rows, the highest OOD score first, equal ones in the pool's order, (m,)."""
         scores = self.candidates.ood_scores[self.open_rows]
         return self.open_rows[np.argsort(-scores, kind="stable")]
 
     def capped(self, rows: np.ndarray) -> np.ndarray:
-        """These rows in order without those beyond the cap of their query."""
-        from darl.dasa.guards import within_cap
-
+        """These rows in order without those beyond the cap of their item or query."""
+        rows = rows[within_cap(self.item_groups[rows], self.per_item)]
         return rows[within_cap(self.groups[rows], self.per_query)]
 
     def after(self, head: np.ndarray) -> np.ndarray:
