@@ -75,6 +75,10 @@ class RunningServer:
     def wait_event(self, name: str, count: int = 1, seconds: float = PATIENCE) -> None:
         self._wait_for(lambda: True if len(self.events(name)) >= count else None, name, seconds)
 
+    def finish_reading(self) -> None:
+        """The log to its end, once the process has ended."""
+        self._reader.join(10)
+
     def stop(self, seconds: float = 60) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
