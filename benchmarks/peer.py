@@ -22,11 +22,15 @@ PROMPTS = {"guideline": GUIDE + BARE, "bare": BARE}
 Run = Callable[[], np.ndarray]
 
 
+def data_folder() -> Path:
+    """Where the graded suites are."""
+    return Path(os.environ.get("DARL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
 def read_pairs_of(suite: str, tier: str, *, queries: int | None, items: int | None) -> tuple[list[str], list[str]]:
     """Queries and items of a suite's test set, at most so many queries and items of each."""
-    folder = Path(os.environ.get("DARL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     by_query: dict[str, list[str]] = {}
-    with gzip.open(folder / f"{suite}.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(data_folder() / f"{suite}.jsonl.gz", "rt", encoding="utf-8") as file:
         for row in map(json.loads, file):
             if row["split"] == tier:
                 by_query.setdefault(row["query"], []).append(row["item"])

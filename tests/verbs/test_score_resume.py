@@ -19,8 +19,6 @@ from darl.model import RelevanceModel
 from darl.verbs.score import score_pairs
 from small_model import make_small_model
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(scope="module")
 def folder(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -56,7 +54,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_file(folder: Path, pairs: Path
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     command = [sys.executable, "-c", code, str(folder), str(pairs), str(out)]
     process = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 400
     while len(parts_of(out)) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

@@ -28,6 +28,9 @@ def score(
     runtime: Annotated[
         Literal["torch", "onnx"], typer.Option(help="onnx: MODEL is a folder that `darl export` wrote.")
     ] = "torch",
+    tokens_per_batch: Annotated[
+        int | None, typer.Option(min=1, help="Distinct tokens of a forward pass; see `darl doctor --bench`.")
+    ] = None,
     quiet: Quiet = False,
     output: Annotated[Output, typer.Option(help="How to print what was done.")] = "text",
 ) -> None:
@@ -49,6 +52,7 @@ def score(
             on_bad_rows="skip" if skip_bad_rows else "error",
             ood=ood,
             prefix=prefix,
+            tokens_per_batch=tokens_per_batch,
             quiet=quiet,
         )
     if output == "json":

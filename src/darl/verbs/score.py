@@ -72,6 +72,7 @@ def score_pairs(
     ood: bool = True,
     prefix: str | None = None,
     chunk: int = CHUNK,
+    tokens_per_batch: int | None = None,
     quiet: bool = True,
 ) -> ScoreResult:
     """Score every pair of a source; one result a pair, in the source's order, all its columns kept.
@@ -93,6 +94,7 @@ def score_pairs(
         prefix: before the names of the result's columns; default none, or ``darl_`` where the source already
             has one of them.
         chunk: pairs held and scored at a time; the source itself may be larger than memory.
+        tokens_per_batch: distinct tokens of a forward pass; default the model's own.
         quiet: no progress on standard error.
 
     Raises:
@@ -115,9 +117,10 @@ def score_pairs(
     done = 0 if parts is None else sum(parts.has(shard) for shard in range(pairs.shards))
     if done:
         reporter.say(f"going on after {done:,} of {pairs.shards:,} shards that an earlier call has scored")
+    budget = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
     waiting = max(0, pairs.rows - done * chunk)
     with reporter.bar("scoring", waiting) as advance:
-        results = _results(model, pairs, parts, names, ood, advance)
+        results = _results(model, pairs, parts, names, advance, {"ood": ood} | budget)
         if out is None:
             whole = pa.concat_tables(list(results))
             return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole)
@@ -138,8 +141,8 @@ def _results(
     pairs: ScoreSource,
     parts: ScoreParts | None,
     names: tuple[str, ...],
-    ood: bool,
     advance: Callable[[int], None],
+    options: dict[str, Any],
 ) -> Iterator[pa.Table]:
     """Each shard with its results; the next one is read and tokenised while the model works."""
 
@@ -150,7 +153,7 @@ def _results(
 
     with closing(ahead(prepared())) as shards:
         for shard, encoded in shards:
-            scores = model.score_encoded(encoded, ood=ood, progress=advance)
+            scores = model.score_encoded(encoded, progress=advance, **options)
             found = scores.to_arrow().rename_columns(list(names))
             if parts is not None:
                 parts.write(shard.number, found)
