@@ -57,6 +57,7 @@ def main() -> None:
                     torch.set_num_threads(message["threads"])
                 version = model_version(folder, message.get("known", {}))
                 model = as_model(folder, device=message.get("device"))
+                own_memory(model)
                 scorer = BatchScorer(model, message["batch_tokens"])
                 facts = describe(model, version)
                 rate = probe(scorer, ood=message["ood"])
@@ -145,6 +146,18 @@ def describe(model: RelevanceModel, version: str) -> ModelFacts:
         dtype=str(parameter.dtype).removeprefix("torch."),
         device=str(parameter.device),
     )
+
+
+def own_memory(model: RelevanceModel) -> None:
+    """Move the weights from the mapped files into memory of the process.
+
+    Loaded weights are pages of the files: who cuts a file short in place would kill the process that serves it.
+    """
+    needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
+    for network in (model.network, *((model.base(),) if needs_base else ())):
+        for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
 
 
 def probe(scorer: BatchScorer, *, ood: bool) -> float:
