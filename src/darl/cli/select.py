@@ -33,7 +33,17 @@ def select(
         str | None, typer.Option(metavar="FILE", help="Pairs labelled since, as in an earlier round.")
     ] = None,
     per_query: Annotated[int, typer.Option(min=0, help="At most so many pairs of a query; 0: no cap.")] = 5,
-    strategy: Annotated[str, typer.Option(help="How pairs are ranked.")] = "coverage",
+    per_item: Annotated[int, typer.Option(min=0, help="At most so many pairs of an item text; 0: no cap.")] = 1,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="How pairs are ranked: coverage, dasa, k-center, typiclust, badge, uncertainty, margin or random."
+        ),
+    ] = "coverage",
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keeps the pool's scores and features in shards: a killed run goes on."),
+    ] = None,
     columns: Columns = None,
     where: Where = None,
     seed: Seed = 0,
@@ -55,7 +65,7 @@ def select(
         from darl.pairs import read_pairs, write_pairs
         from darl.pairs.formats import file_kind
         from darl.progress import Reporter
-        from darl.verbs.inputs import as_model
+        from darl.verbs.inputs import as_model, model_folder
         from darl.verbs.run_data import run_splits
 
         file_kind(out)  # an unknown format is refused before the work
@@ -83,16 +93,18 @@ def select(
         table = _pool(source, names, kept)
         with Reporter(quiet=quiet).bar("scoring the pool", _size(table)) as advance:
             picked = run_select(
-                loaded,
+                loaded if cache is None else model_folder(model),
                 table,
                 budget=budget,
                 train=labelled,
                 evaluations=judging,
                 per_query=per_query or None,
+                per_item=per_item or None,
                 already=known_pairs(already) if already else None,
                 seed=seed,
                 strategy=strategy,
                 progress=advance,
+                cache=cache,
             )
         write_pairs(picked.pairs, out)
     if output == "json":
