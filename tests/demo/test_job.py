@@ -16,7 +16,8 @@ def demo(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "FROZEN_LAYERS", 1)  # the tiny LLM has two layers
-        return folder, job.run_demo(folder, quick=True, backbone=str(tiny_decoder))
+        patch.chdir(folder.parent)  # as a user names it: from the current folder
+        return folder, job.run_demo(Path(folder.name), quick=True, backbone=str(tiny_decoder))
 
 
 def test_it_fits_the_three_models_and_saves_each(demo: tuple[Path, dict]) -> None:
@@ -50,4 +51,6 @@ def test_each_recipe_is_left_as_a_file_that_fits_again(demo: tuple[Path, dict]) 
 
     folder, _ = demo
     assert load_recipe(folder / "naive.yaml").method == "verbalizer"
-    assert load_recipe(folder / "darl.yaml").tune.start == "probe"
+    recipe = load_recipe(folder / "darl.yaml")
+    assert recipe.tune.start == "probe"
+    assert Path(str(recipe.data.train[0].path[0])).is_file()

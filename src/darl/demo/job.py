@@ -67,7 +67,7 @@ def run_demo(
     """
     started, reporter, size = time.monotonic(), Reporter(), QUICK if quick else Size()
     world = make_world(seed, **size.world())
-    data = folder / "data"
+    data = folder.resolve() / "data"  # a recipe is read from its own folder: its paths must stand alone
     write_world(world, data)
     reporter.say(f"a world of insurance: {len(world.train)} graded pairs of known lines, a pool with new ones")
 
