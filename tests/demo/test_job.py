@@ -21,9 +21,9 @@ def demo(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 def test_it_fits_the_three_models_and_saves_each(demo: tuple[Path, dict]) -> None:
-    _, results = demo
+    folder, results = demo
     assert list(results) == ["naive", "darl", "darl-again"]
-    assert all((result.model_path / "darl.json").is_file() for result in results.values())
+    assert all((folder.parent / result.model_path / "darl.json").is_file() for result in results.values())
 
 
 def test_the_labels_bought_are_pool_pairs_and_training_data_of_the_last_fit(demo: tuple[Path, dict]) -> None:
