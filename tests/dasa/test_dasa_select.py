@@ -49,6 +49,7 @@ def test_whatever_the_pool_the_picks_are_allowed(pool, held, known, budget, per_
             already=already,
             evaluations=evaluations,
             per_query=per_query,
+            per_item=None,
             strategy=strategy,
             seed=seed,
         )
@@ -282,6 +283,9 @@ def test_the_report_counts_and_warns():
         "duplicate": 1,
         "empty": 1,
         "garbage": 1,
+        "script": 0,
+        "gibberish": 0,
+        "per_item": 0,
         "per_query": 2,
     }
     assert guards["leak"]["details"] == {"id": 2, "ood": 0}

@@ -102,7 +102,7 @@ def warnings(report: dict[str, Any]) -> list[str]:
             f"(pool: {report['predicted_grades']['pool'][name]:.0%})"
         )
     if pool["open"] < pool["pairs"] / 2:
-        guard, entry = max(report["guards"].items(), key=lambda item: item[1]["dropped"] * (item[0] != "per_query"))
+        guard, entry = max(report["guards"].items(), key=lambda item: item[1]["dropped"] * ("per_" not in item[0]))
         found.append(
             f"the guards dropped {pool['pairs'] - pool['open']:,} of {pool['pairs']:,} pairs, "
             f"most of them ({entry['dropped']:,}) by {guard!r}: {entry['reason']}"

@@ -123,7 +123,13 @@ def select(
         known_shares=None if train is None or not train.has_grades else grade_shares(train, candidates.scale.size),
     )
     ranked = chosen.order(context)
+    before = len(ranked)
     ranked = ranked[within_cap(item_groups(pairs)[ranked], per_item)]
+    dropped["per_item"] = {
+        "dropped": before - len(ranked),
+        "reason": f"the item text has {per_item} better pairs" if per_item else "no cap per item was set",
+        "details": {},
+    }
     capped = ranked[within_cap(pairs.query_groups()[ranked], per_query)]
     picks = capped[:budget]
 
