@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.darl-installed
 PINS := requirements/constraints.txt
-CODE := src tests benchmarks examples requirements
+CODE := src tests benchmarks examples requirements docs
 CODE_HERE = $(wildcard $(CODE))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format pins clean distclean
+.PHONY: help setup demo test docs lint types format pins clean distclean
 
 help: ## list the jobs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ demo: $(STAMP) ## train, select, retrain on the embedded world, on this machine
 
 test: $(STAMP) ## run the tests; ARGS="-m 'not backbone'" leaves the slow ones out
 	$(BIN)/python -m pytest $(ARGS)
+
+docs: $(STAMP) ## build the documentation into build/site; a broken link ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "built: build/site/index.html"
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check $(CODE_HERE)

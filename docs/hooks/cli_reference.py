@@ -9,7 +9,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 PAGE = "reference/cli.md"
-HEAD = "# Commands\n\nEvery command and option, as the command itself describes them. `darl COMMAND --help` says the same.\n"
+HEAD = "# Commands\n\nEvery command and option, as `darl COMMAND --help` shows them.\n"
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -38,10 +38,8 @@ def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 def _section(name: str, command: Any) -> str:
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option" and "--help" not in param.opts]
-    needed = " ".join(
-        f"{param.opts[-1] if param in options else ''} {_value(param)}".strip() for param in options if param.required
-    )
-    usage = " ".join([name, *(_argument(param) for param in arguments), *([needed] if needed else [])])
+    needed = [f"{param.opts[-1]} {_value(param)}" for param in options if param.required]
+    usage = " ".join([name, *(_argument(param) for param in arguments), *needed])
     if getattr(command, "commands", None):
         usage += " COMMAND"
     text = f"\n## {name}\n\n{_plain(command.help)}\n\n```text\n{usage} [OPTIONS]\n```\n"
@@ -49,9 +47,8 @@ def _section(name: str, command: Any) -> str:
     rows += [(", ".join([*param.opts, *param.secondary_opts]), _default(param), param.help) for param in options]
     if rows:
         text += "\n| | default | |\n|---|---|---|\n"
-        text += "".join(
-            f"| `{_cell(first)}` | {_cell(default)} | {_cell(_plain(about))} |\n" for first, default, about in rows
-        )
+        for first, default, about in rows:
+            text += f"| `{_cell(first)}` | {_cell(default)} | {_cell(_plain(about))} |\n"
     return text
 
 
