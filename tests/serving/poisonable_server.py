@@ -8,5 +8,6 @@ from pathlib import Path
 from darl.cli.main import app
 from darl.serving import link
 
-link.COMMAND = [sys.executable, str(Path(__file__).with_name("poisonable_worker.py"))]
-app(prog_name="darl")
+if __name__ == "__main__":
+    link.COMMAND = [sys.executable, str(Path(__file__).with_name("poisonable_worker.py"))]
+    app(prog_name="darl")

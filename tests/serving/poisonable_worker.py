@@ -21,5 +21,6 @@ def poisoned(self: RelevanceModel, *, queries: list[str], items: list[str]) -> o
     return encode(self, queries=queries, items=items)
 
 
-RelevanceModel.encode = poisoned  # type: ignore[method-assign, assignment]
-worker.main()
+if __name__ == "__main__":
+    RelevanceModel.encode = poisoned  # type: ignore[method-assign, assignment]
+    worker.main()

@@ -162,4 +162,10 @@ def test_a_failure_midway_leaves_the_old_file_and_what_is_needed_to_go_on(
     score_pairs(model, jsonl, out, chunk=1)
     assert len(calls) == 5  # two shards were kept
     assert [path.name for path in out.parent.iterdir()] == ["out.parquet"]
-    assert pq.read_table(out).equals(pq.read_table(io.BytesIO(before)), check_metadata=False)
+    resumed, whole = pq.read_table(out), pq.read_table(io.BytesIO(before))
+    assert resumed.column_names == whole.column_names
+    for name in whole.column_names:  # pairs packed alone and together differ in their last bits
+        if pa.types.is_floating(whole.schema.field(name).type):
+            np.testing.assert_allclose(resumed[name].to_numpy(), whole[name].to_numpy(), atol=1e-6)
+        else:
+            assert resumed[name].to_pylist() == whole[name].to_pylist()

@@ -62,7 +62,8 @@ def standing_out(
         centres = np.zeros((len(out), figures.features.shape[1]))
         np.add.at(centres, place, figures.features[member].astype(np.float64))
         centres /= np.linalg.norm(centres, axis=1, keepdims=True).clip(1e-9)
-        labels = KMeans(min(MOST, len(out) // 2), n_init=4, random_state=seed).fit_predict(centres)
+        kmeans = KMeans(min(MOST, len(out) // 2), n_init=4, random_state=seed)  # type: ignore[arg-type]
+        labels = kmeans.fit_predict(centres)
     level = float(np.mean(known_evidence))
     tokens = [words_of(text) for text in figures.queries]
     found = []
@@ -101,7 +102,7 @@ def _examples(figures: Figures, rows: np.ndarray, groups: np.ndarray, evidence: 
     found: dict[int, tuple[str, str]] = {}
     for row in rows[np.argsort(-evidence[rows], kind="stable")]:
         if figures.queries is not None and figures.items is not None:
-            found.setdefault(int(groups[row]), (figures.queries[row], figures.items[row]))
+            found.setdefault(int(groups[row]), (figures.queries[int(row)], figures.items[int(row)]))
         if len(found) == EXAMPLES:
             break
     return list(found.values())

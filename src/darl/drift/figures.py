@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +28,7 @@ class Figures:
     decided: np.ndarray | None = None
     features: np.ndarray | None = None
     novelty: np.ndarray | None = None
-    columns: dict[str, Sequence] = field(default_factory=dict)
+    columns: Mapping[str, Sequence] = field(default_factory=dict)
     queries: Sequence[str] | None = None
     items: Sequence[str] | None = None
 

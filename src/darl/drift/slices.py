@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class Slice:
         return vars(self).copy()
 
 
-def new_value_p(known: KnownPairs, groups: np.ndarray, columns: dict[str, Sequence]) -> dict[str, float]:
+def new_value_p(known: KnownPairs, groups: np.ndarray, columns: Mapping[str, Sequence]) -> dict[str, float]:
     """p of as many queries with values that no known query has, by column that the model knows.
 
     P(X ≥ k), X ~ Binomial(q, (f₁ + 1) / (Q + 1)): k of the window's q queries bring a new value, and f₁ of

@@ -107,8 +107,8 @@ def read_traffic(
     return Traffic(
         table=table.take(pa.array(order)),
         groups=np.array([codes.setdefault(text, len(codes)) for text in normal], dtype=np.int64),
-        queries=[queries[row] for row in order] if plain else None,
-        items=[items[row] for row in order] if plain else None,
+        queries=[str(queries[row]) for row in order] if plain else None,
+        items=[str(items[row]) for row in order] if plain else None,
         times=None if times is None else times[order],
         source=name,
         lost=lost + int((~kept).sum()),

@@ -49,13 +49,35 @@ class KNN(Detector):
     def _fit(self, rows: np.ndarray, grades: np.ndarray | None, held_out: np.ndarray | None) -> None:
         self.nth_ = self.k
         if self.max_reference is not None and len(rows) > self.max_reference:
-            keep = np.random.default_rng(self.seed).choice(len(rows), self.max_reference, replace=False)
             self.nth_ = max(1, round(self.k * self.max_reference / len(rows)))
-            rows = rows[np.sort(keep)]
+            rows = rows[self.kept_rows(len(rows))]
         reference = unit_rows(rows)
         if self.half:
             reference = reference.astype(np.float16).astype(np.float32)
         self.reference_ = torch.from_numpy(reference)  # (n, d)
+
+    def kept_rows(self, count: int) -> np.ndarray:
+        """Which of ``count`` rows given to the fit are in the reference, in its order."""
+        if self.max_reference is None or count <= self.max_reference:
+            return np.arange(count)
+        return np.sort(np.random.default_rng(self.seed).choice(count, self.max_reference, replace=False))
+
+    def neighbours(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest rows of the reference, nearest first.
+
+        Args:
+            features: (m, d). count: how many, ≥ 1; fewer where the reference has fewer.
+
+        Returns:
+            Their places in the reference, and 1 − cosine in [0, 2], both (m, count).
+
+        >>> places, distances = KNN(half=False).fit(np.eye(3)).neighbours(np.array([[0.0, 1.0, 0.5]]), 2)
+        >>> places.tolist(), distances.round(3).tolist()
+        ([[1, 2]], [[0.106, 0.553]])
+        """
+        similar = torch.from_numpy(unit_rows(np.asarray(features))) @ self.reference_.T  # (m, n)
+        near = similar.topk(min(count, len(self.reference_)), dim=1)
+        return near.indices.numpy(), (1.0 - near.values.double()).clamp(0.0, 2.0).numpy()
 
     def _score(self, rows: np.ndarray) -> np.ndarray:
         queries = torch.from_numpy(unit_rows(rows))  # (c, d)

@@ -32,7 +32,7 @@ class QueryNovelty:
     def __init__(self, grams: csr_matrix, words: np.ndarray) -> None:
         self.grams, self.words = grams, np.sort(np.asarray(words, dtype=np.int64))
         held = np.bincount(grams.indices, minlength=BUCKETS)
-        self._idf = np.log((1 + grams.shape[0]) / (1 + held)) + 1
+        self._idf = np.log((1 + grams.shape[0]) / (1 + held)) + 1  # type: ignore[index]
         self._rows = self._weighted(grams).T.tocsr()
 
     @classmethod

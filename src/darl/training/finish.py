@@ -126,9 +126,7 @@ def _reference(
 ) -> tuple[OODReference, np.ndarray]:
     """The reference, and the features of dev_id that it ranks by."""
     settings, train, dev = recipe.ood, splits.train, splits.dev_id
-    kept = np.arange(len(train))
-    if len(train) > settings.max_reference:
-        kept = np.sort(np.random.default_rng(recipe.seed).choice(len(train), settings.max_reference, replace=False))
+    kept = reference_rows(recipe, len(train))
     detector = make_detector(settings.detector, **settings.params)
     if detector.reads == "logits":
         with reporter.bar("ood: logits of train", len(kept)) as advance:
@@ -146,6 +144,14 @@ def _reference(
         spec = features.to_dict()
     found = fit_reference(rows, held_out, detector=detector, grades=train.grades[kept], feature_spec=spec)
     return found, held_out
+
+
+def reference_rows(recipe: Recipe, count: int) -> np.ndarray:
+    """Which of ``count`` training pairs the OOD reference is fitted on, in its order."""
+    most = recipe.ood.max_reference
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(recipe.seed).choice(count, most, replace=False))
 
 
 def _known(

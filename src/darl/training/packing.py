@@ -37,9 +37,9 @@ def packed_forward(model: RelevanceModel) -> PackedForward | None:
 
     Several processes synchronise gradients in the wrapped network's own forward pass, so they pad.
     """
-    if world_size() > 1:
-        return None
     network = model.network
+    if world_size() > 1 or (network.device.type == "cuda" and attention_dropout(network) > 0):
+        return None  # on a GPU packed attention is flex_attention, which drops nothing
     was_training = network.training
     network.eval()
     try:
@@ -47,6 +47,13 @@ def packed_forward(model: RelevanceModel) -> PackedForward | None:
             return None if why_not_packed(network, model.encoder, head=True) else PackedForward(network)
     finally:
         network.train(was_training)
+
+
+def attention_dropout(network: PreTrainedModel) -> float:
+    """The share of attention weights that the backbone drops in training, whatever its configuration calls it."""
+    config = network.config.get_text_config()
+    names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "attention_dropout_prob")
+    return max(float(getattr(config, name, None) or 0.0) for name in names)
 
 
 def as_encoded(rows: Sequence[dict[str, Any]]) -> EncodedPairs:

@@ -142,7 +142,7 @@ def stalled(history: list[dict[str, Any]], patience: int) -> bool:
 def train(
     network: PreTrainedModel | torch.nn.Module,
     rows: Sequence[dict[str, Any]],
-    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
     loss_of: LossOf,
     settings: TuneSettings,
     folder: Path,

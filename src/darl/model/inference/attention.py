@@ -130,19 +130,19 @@ def _attend(
             raise PackingError(f"attention with {name}")
     if sliding_window is not None and layout.longest > sliding_window:
         raise PackingError("a sliding window")
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scale = float(query.shape[-1] ** -0.5 if scaling is None else scaling)
     if layout.flex_mask is not None:
         if dropout:
             raise PackingError("dropout in attention")  # flex_attention has none
-        return _attend_flex(query, key, value, layout, scaling), None
-    return _attend_blocks(query, key, value, layout, scaling, dropout), None
+        return _attend_flex(query, key, value, layout, scale), None
+    return _attend_blocks(query, key, value, layout, scale, dropout), None
 
 
 AttentionInterface.register(NAME, _attend)
 
 
 def _attend_blocks(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float, dropout: float
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float, dropout: float = 0.0
 ) -> torch.Tensor:
     heads, tokens, kv_heads, width = query.shape[1], query.shape[2], key.shape[1], value.shape[-1]
     fold = heads // kv_heads

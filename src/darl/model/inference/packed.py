@@ -105,7 +105,7 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
         read = output.last_hidden_state[0, _tensor(_ends(network, pack) if at_end else _starts(tree), device)]
         output.last_hidden_state = read.unsqueeze(1)  # (m, 1, d)
         if getattr(output, "pooler_output", None) is not None:
-            output.pooler_output = body.pooler(output.last_hidden_state)
+            output.pooler_output = body.pooler(output.last_hidden_state)  # type: ignore[operator]
         return output
 
     def catch(_module: object, args: tuple) -> None:
