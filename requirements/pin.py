@@ -23,8 +23,14 @@ def roots(pyproject: Path) -> list[Requirement]:
     """What the project asks for itself, its extras included."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     optional = project.get("optional-dependencies", {})
-    wanted = [*project["dependencies"], *(line for extra in EXTRAS for line in optional.get(extra, []))]
-    return [Requirement(line) for line in wanted]
+    found, todo = [Requirement(line) for line in project["dependencies"]], list(EXTRAS)
+    for extra in todo:  # grows: an extra may name others, as in darl[serve]
+        for requirement in map(Requirement, optional.get(extra, [])):
+            if canonicalize_name(requirement.name) == project["name"]:
+                todo += [other for other in requirement.extras if other not in todo]
+            else:
+                found.append(requirement)
+    return found
 
 
 def closure(wanted: list[Requirement]) -> dict[str, str]:
