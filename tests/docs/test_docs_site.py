@@ -61,7 +61,7 @@ def test_the_reference_is_filled(site: Path) -> None:
     assert "darl label merge" in commands
     assert "--tokens-per-batch" in commands
     verbs = (site / "reference" / "verbs.html").read_text(encoding="utf-8")
-    assert "darl.training.pipeline.fit" in verbs
+    assert "darl.fit" in verbs
     assert "&gt;&gt;&gt; " not in re.sub(r"<code>.*?</code>", "", verbs, flags=re.DOTALL)
     assert ":func:" not in verbs
     assert "interpolate.max_id_loss" in (site / "reference" / "recipe.html").read_text(encoding="utf-8")
