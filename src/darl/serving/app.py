@@ -21,6 +21,7 @@ from darl.serving.limits import parse_json, read_body
 from darl.serving.metrics import Metrics
 from darl.serving.openapi import describe_endpoints
 from darl.serving.operations import add_operations, darl_version
+from darl.serving.playground import PATHS, add_playground
 from darl.serving.refusals import Refusal
 from darl.serving.replies import json_response, refusal_response
 from darl.serving.settings import ServeSettings
@@ -46,13 +47,16 @@ class Service:
         self.batcher = Batcher(settings, self.metrics)
         self.fleet = Fleet(settings, self.batcher, self.metrics)
         self.core = ScoringCore(settings, self.fleet, self.batcher, self.metrics, self.traffic)
-        self.gate = Gate(self._app(), settings, KeyRing(settings.all_keys()), self.metrics)
+        self.gate = Gate(self._app(), settings, KeyRing(settings.all_keys()), self.metrics, self._pages())
 
     async def close(self) -> None:
         """End the workers and write out the traffic log."""
         await self.fleet.close()
         if self.traffic is not None:
             await asyncio.to_thread(self.traffic.close)
+
+    def _pages(self) -> frozenset[str]:
+        return PATHS if self.settings.playground else frozenset()
 
     def _app(self) -> FastAPI:
         docs = self.settings.docs
@@ -73,6 +77,8 @@ class Service:
                 tags=[endpoint.dialects[0].name],
             )
         add_operations(app, self)
+        if self.settings.playground:
+            add_playground(app)
         describe_endpoints(app, self.version)
         return app
 

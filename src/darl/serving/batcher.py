@@ -47,7 +47,7 @@ class Batcher:
 
     # ------------------------------------------------------------------ jobs
 
-    def submit(self, queries: Sequence[str], items: Sequence[str], *, ood: bool) -> Job:
+    def submit(self, queries: Sequence[str], items: Sequence[str], *, ood: bool, nearest: int = 0) -> Job:
         """Queue the pairs of a request; ``await job.done`` for their scores.
 
         Raises:
@@ -65,7 +65,8 @@ class Batcher:
                 f"{self.queued} tokens are waiting already, about {wait:.0f} s of work",
                 retry_after=max(1, min(60, math.ceil(wait / 2))),
             )
-        job = Job(queries, items, costs, slice_cost=max(1, self.budget // SLICES_PER_BATCH), ood=ood)
+        size = max(1, self.budget // SLICES_PER_BATCH)
+        job = Job(queries, items, costs, slice_cost=size, ood=ood, nearest=nearest)
         job.cost = cost
         self.queued += cost
         job.done.add_done_callback(lambda _: self._leave(job))

@@ -27,6 +27,7 @@ class Ask:
     Attributes:
         queries, items: of equal number. ood: the client asks how far out the pairs are.
         top_n: how many results to return, None for all.
+        nearest: how many of the nearest training pairs the client asks for.
         options: what only the dialect itself needs to write its reply.
     """
 
@@ -35,6 +36,7 @@ class Ask:
     ood: bool = False
     top_n: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    nearest: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ class ScoringCore:
         check_size(ask.queries, ask.items, settings)
         sampled = self.traffic is not None and random.random() < settings.traffic_sample
         shown = facts.has_ood and settings.ood != "never" and (ask.ood or settings.ood == "always" or facts.ood_is_free)
+        nearest = ask.nearest if facts.has_nearest else 0
         logged = facts.has_ood and settings.ood != "never" and sampled
-        job = self.batcher.submit(ask.queries, ask.items, ood=shown or logged)
+        job = self.batcher.submit(ask.queries, ask.items, ood=shown or logged or nearest > 0, nearest=nearest)
         # its queue tokens are given back when it is done, so it must be done whatever happens here
         try:
             waited = {job.done} if gone is None else {job.done, gone}

@@ -15,6 +15,7 @@ class ModelFacts:
         grades: names, least relevant first. max_length: tokens of the longest pair it reads.
         fixed_tokens: tokens that every pair takes besides its texts.
         has_ood: it has an OOD reference. ood_is_free: that reference reads the logits, so it costs nothing.
+        no_nearest: why the nearest training pairs cannot be said, None where they can.
     """
 
     version: str
@@ -27,6 +28,12 @@ class ModelFacts:
     backbone: str
     dtype: str
     device: str
+    no_nearest: str | None = "nobody has read the training pairs"
+
+    @property
+    def has_nearest(self) -> bool:
+        """The nearest training pairs of a pair can be said."""
+        return self.no_nearest is None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,3 +54,5 @@ class PairScore(NamedTuple):
     ood_score: float | None
     ood_percentile: float | None
     tokens: int
+    nearest: list[dict[str, Any]] | None = None
+    """The nearest training pairs, nearest first, where they were asked for."""

@@ -127,6 +127,7 @@ class Fleet:
             known=self._known,
             batch_tokens=settings.batch_tokens,
             ood=settings.ood != "never",
+            nearest=settings.nearest,
         )
         assert worker.facts is not None
         self._read_from = Path(reply["folder"])

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,13 +50,16 @@ class Gate:
     Args:
         app: what it guards.
         settings: limits. keys: who may pass. metrics: what is counted.
+        pages: paths of files that hold nothing of the model: to read them needs no key.
 
     Attributes:
         active: requests that passed and are not answered. draining: nothing new passes.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, keys: KeyRing, metrics: Metrics) -> None:
-        self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, keys: KeyRing, metrics: Metrics, pages: Collection[str] = ()
+    ) -> None:
+        self.app, self.settings, self.keys, self.metrics, self.pages = app, settings, keys, metrics, pages
         self.active = 0
         self.draining = False
 
@@ -96,7 +100,7 @@ class Gate:
             self._write_down(scope, note, status, time.monotonic() - begin)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
-        if scope["path"] in ALWAYS_OPEN:
+        if scope["path"] in ALWAYS_OPEN or (scope["path"] in self.pages and scope["method"] in ("GET", "HEAD")):
             return None
         if not self.keys.opens(scope["headers"]):
             return Refusal("no_key", "the API key is missing or wrong")

@@ -57,6 +57,7 @@ class Slice:
             "queries": [job.queries[row] for row in self.rows],
             "items": [job.items[row] for row in self.rows],
             "ood": job.ood,
+            "nearest": job.nearest,
         }
 
 
@@ -68,15 +69,23 @@ class Job:
         costs: estimated tokens of each pair.
         slice_cost: tokens of a slice; a pair is never cut.
         ood: also say how far out each pair is.
+        nearest: and how many training pairs are nearest to it.
 
     Attributes:
         todo: slices not sent yet. done: resolves to n :class:`PairScore`, or to a :class:`Refusal`.
     """
 
     def __init__(
-        self, queries: Sequence[str], items: Sequence[str], costs: Sequence[int], *, slice_cost: int, ood: bool
+        self,
+        queries: Sequence[str],
+        items: Sequence[str],
+        costs: Sequence[int],
+        *,
+        slice_cost: int,
+        ood: bool,
+        nearest: int = 0,
     ) -> None:
-        self.queries, self.items, self.costs, self.ood = queries, items, costs, ood
+        self.queries, self.items, self.costs, self.ood, self.nearest = queries, items, costs, ood, nearest
         self.cost, self.slice_cost = sum(costs), slice_cost
         self.todo: deque[Slice] = deque()
         self.done: asyncio.Future[list[PairScore]] = asyncio.get_running_loop().create_future()
@@ -110,10 +119,11 @@ class Job:
             return False
         self.facts = facts
         ood = outcome["ood"] or [None] * len(part.rows)
-        columns = (outcome["grades"], outcome["probabilities"], outcome["relevance"], ood, outcome["tokens"])
-        for row, grade, probabilities, relevance, out, tokens in zip(part.rows, *columns, strict=True):
+        near = outcome.get("nearest") or [None] * len(part.rows)
+        columns = (outcome["grades"], outcome["probabilities"], outcome["relevance"], ood, outcome["tokens"], near)
+        for row, grade, probabilities, relevance, out, tokens, pairs in zip(part.rows, *columns, strict=True):
             score, percentile = out or (None, None)
-            self._rows[row] = PairScore(grade, probabilities, relevance, score, percentile, tokens)
+            self._rows[row] = PairScore(grade, probabilities, relevance, score, percentile, tokens, pairs)
         self._missing -= len(part.rows)
         if not self._missing:
             self.done.set_result([row for row in self._rows if row is not None])

@@ -57,6 +57,8 @@ def add_operations(app: FastAPI, service: Service) -> None:
                 "has_ood": facts.has_ood,
                 "ood": settings.ood,
                 "ood_flag_at": settings.ood_flag_at,
+                "has_nearest": facts.has_nearest,
+                "no_nearest": facts.no_nearest,
             }
         )
 

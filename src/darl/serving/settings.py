@@ -46,6 +46,8 @@ class ServeSettings(BaseSettings):
     """0: any free one."""
     docs: bool = True
     """Serve the OpenAPI schema at ``/openapi.json`` and its page at ``/docs``."""
+    playground: bool = True
+    """Serve the page at ``/`` on which people try the model."""
 
     device: str | None = None
     """cpu, cuda, cuda:1 …; default a GPU where there is one."""
@@ -60,6 +62,8 @@ class ServeSettings(BaseSettings):
     """When to say how far out a pair is: it costs a second forward pass."""
     ood_flag_at: float = Field(95.0, ge=0, le=100)
     """The percentile from which a pair is flagged."""
+    nearest: bool = False
+    """Read the run's training pairs, so that clients may ask which are nearest; whoever may ask sees their texts."""
 
     batch_tokens: int = Field(4096, ge=1)
     """The most tokens of a batch."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from darl.model import RelevanceModel
+    from darl.serving.nearest import NearestPairs
 
 PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
 
@@ -58,8 +59,9 @@ def main() -> None:
                 version = model_version(folder, message.get("known", {}))
                 model = as_model(folder, device=message.get("device"))
                 own_memory(model)
-                scorer = BatchScorer(model, message["batch_tokens"])
-                facts = describe(model, version)
+                known, missing = nearest_pairs(model, folder, wanted=message["nearest"], ood=message["ood"])
+                scorer = BatchScorer(model, message["batch_tokens"], known)
+                facts = describe(model, version, missing)
                 rate = probe(scorer, ood=message["ood"])
                 send({"id": message["id"], "facts": facts.to_dict(), "rate": rate, "folder": str(folder)})
             else:
@@ -80,16 +82,18 @@ class BatchScorer:
     Args:
         model: loaded.
         batch_tokens: tokens of a forward pass, padding included.
+        known: names the nearest training pairs, where the slices ask for them.
     """
 
-    def __init__(self, model: RelevanceModel, batch_tokens: int) -> None:
-        self.model, self.batch_tokens = model, batch_tokens
+    def __init__(self, model: RelevanceModel, batch_tokens: int, known: NearestPairs | None = None) -> None:
+        self.model, self.batch_tokens, self.known = model, batch_tokens, known
 
     def score(self, slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """One outcome a slice: its columns, or ``{"error": …}`` where the model fails on this slice.
 
         Args:
-            slices: each ``{"queries": […], "items": […], "ood": bool}``, the texts of equal number.
+            slices: each ``{"queries": […], "items": […], "ood": bool}``, the texts of equal number, and how
+                many training pairs are wanted as ``nearest``, which needs ``ood``.
         """
         try:
             return self._together(slices)
@@ -106,12 +110,18 @@ class BatchScorer:
         encoded = model.encode(queries=queries, items=items)
         logits = model.logits(encoded, tokens_per_batch=self.batch_tokens)
         scores = model.scores_from(logits)
-        far = [row for row, wanted in enumerate(_per_pair(slices)) if wanted] if model.ood is not None else []
+        far = [row for row, wanted in enumerate(_per_pair(slices, "ood")) if wanted] if model.ood is not None else []
         out: dict[int, tuple[float, float]] = {}
+        near: dict[int, list[dict[str, Any]]] = {}
         if far and model.ood is not None:
             some = type(encoded)({name: [values[row] for row in far] for name, values in encoded.fields.items()})
-            found = model.ood.score(model.ood_features(some, logits[far]))
+            features = model.ood_features(some, logits[far])
+            found = model.ood.score(features)
             out = dict(zip(far, zip(found.tolist(), model.ood.percentile_of(found).tolist(), strict=True), strict=True))
+            counts = _per_pair(slices, "nearest")
+            if self.known is not None and any(counts):
+                named = self.known.of(features, max(counts))
+                near = {row: pairs[: counts[row]] for row, pairs in zip(far, named, strict=True)}
         _check_finite(scores.probabilities)
         lengths = encoded.lengths.tolist()
         outcomes, begin = [], 0
@@ -124,6 +134,7 @@ class BatchScorer:
                     "probabilities": scores.probabilities[begin:end].tolist(),
                     "relevance": scores.relevance[begin:end].tolist(),
                     "ood": pairs if any(pair is not None for pair in pairs) else None,
+                    "nearest": [near[row] for row in range(begin, end)] if near and part.get("nearest") else None,
                     "tokens": lengths[begin:end],
                 }
             )
@@ -131,7 +142,23 @@ class BatchScorer:
         return outcomes
 
 
-def describe(model: RelevanceModel, version: str) -> ModelFacts:
+def nearest_pairs(
+    model: RelevanceModel, folder: Path, *, wanted: bool, ood: bool
+) -> tuple[NearestPairs | None, str | None]:
+    """What names the nearest training pairs, or why there is nothing: a model serves without it."""
+    from darl.serving.nearest import read_nearest
+
+    if not wanted:
+        return None, "the server was not started with nearest=true"
+    if not ood:
+        return None, "the server was started with ood=never"
+    try:
+        return read_nearest(model, folder), None
+    except DarlError as error:
+        return None, error.what
+
+
+def describe(model: RelevanceModel, version: str, no_nearest: str | None) -> ModelFacts:
     """The facts of a loaded model."""
     parameter = next(model.network.parameters())
     return ModelFacts(
@@ -145,6 +172,7 @@ def describe(model: RelevanceModel, version: str) -> ModelFacts:
         backbone=Path(model.backbone.name).name,
         dtype=str(parameter.dtype).removeprefix("torch."),
         device=str(parameter.device),
+        no_nearest=no_nearest,
     )
 
 
@@ -178,8 +206,8 @@ def probe(scorer: BatchScorer, *, ood: bool) -> float:
     return tokens / max(seconds, 1e-6)
 
 
-def _per_pair(slices: list[dict[str, Any]]) -> list[bool]:
-    return [bool(part["ood"]) for part in slices for _ in part["queries"]]
+def _per_pair(slices: list[dict[str, Any]], name: str) -> list[int]:
+    return [int(part.get(name, 0)) for part in slices for _ in part["queries"]]
 
 
 def _check_finite(probabilities: np.ndarray) -> None:

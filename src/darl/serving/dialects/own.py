@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from darl.serving.core import Ask, Scored
-from darl.serving.dialects.base import OOD, Dialect, Flag, ReplyBody, RequestBody, Text, Usage, usage
+from darl.serving.dialects.base import OOD, Dialect, Flag, ReplyBody, RequestBody, Text, Usage, Whole, usage
 from darl.serving.refusals import Refusal
 
+MOST_NEAREST = 10
 Items = Annotated[list[Text], Field(min_length=1)]
 
 
@@ -25,6 +26,9 @@ class Relevance(RequestBody):
     items: Items | None = None
     pairs: Annotated[list[Pair], Field(min_length=1)] | None = None
     ood: Annotated[Flag, Field(description="Say how far out each pair is; false saves a second pass.")] = True
+    nearest: Annotated[
+        Whole, Field(ge=0, le=MOST_NEAREST, description="How many of the nearest training pairs to name.")
+    ] = 0
 
     @model_validator(mode="after")
     def _one_way(self) -> Relevance:
@@ -33,12 +37,24 @@ class Relevance(RequestBody):
         return self
 
 
+class NearPair(ReplyBody):
+    """A training pair; ``distance`` is 1 − cosine in the OOD reference's features. Long texts are cut."""
+
+    query: str
+    item: str
+    grade: int
+    grade_name: str
+    distance: float = Field(ge=0, le=2)
+
+
 class PairRelevance(ReplyBody):
     grade: int
     grade_name: str
     grade_probs: list[float]
     relevance_score: float = Field(ge=0, le=1)
     ood: OOD | None
+    nearest: list[NearPair] | None = None
+    """Where asked for; null where the server does not know them: ``no_nearest`` at ``/info`` says why."""
     model_version: str
 
 
@@ -75,9 +91,11 @@ class Own(Dialect):
 
     def ask(self, body: Relevance) -> Ask:
         if body.pairs is not None:
-            return Ask([pair.query for pair in body.pairs], [pair.item for pair in body.pairs], body.ood)
-        items = body.items or []
-        return Ask([body.query or ""] * len(items), items, body.ood)
+            queries, items = [pair.query for pair in body.pairs], [pair.item for pair in body.pairs]
+        else:
+            items = body.items or []
+            queries = [body.query or ""] * len(items)
+        return Ask(queries, items, body.ood, nearest=body.nearest)
 
     def reply(self, ask: Ask, scored: Scored) -> dict[str, Any]:
         version = scored.facts.version
@@ -91,6 +109,7 @@ class Own(Dialect):
                     "relevance_score": found.relevance,
                     **scored.extras(row),
                     "ood": scored.ood_of(row),
+                    **({"nearest": found.nearest} if ask.nearest else {}),
                     "model_version": version,
                 }
                 for row, found in enumerate(scored.rows)
