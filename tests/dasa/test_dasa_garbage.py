@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from darl.dasa import select
 from darl.dasa.language_guards import GibberishGuard, ScriptGuard, main_script, spelled
+from darl.demo.world import make_world
 from darl.pairs import PairTable
 
-TEXT = """
-travel pet home boat motor bicycle dental legal yearly family cover plan policy basic premium student senior worldwide
-cheap garden flood theft glass phone camera wedding horse farm holiday winter rental
-"""
-WORDS = TEXT.split()
+# the distinct words of the demo's world: enough to show a language
+WORLD = make_world(0).train
+TEXTS = [text for pair in WORLD for text in (pair["query"], pair["item"])]
+WORDS = sorted({word for text in TEXTS for word in spelled(text).split()})
 
 
 def sentence(rng: np.random.Generator, n: int) -> str:
@@ -114,3 +114,10 @@ def test_the_language_guards_take_any_text(text):
     main_script(text)
     pool = PairTable.from_pairs([text, "boat plan"], ["family cover", text])
     assert GibberishGuard(TRAIN).check(pool).mask.shape == (2,)
+
+
+def test_a_small_world_does_not_make_a_new_subject_gibberish():
+    """Few distinct words show a subject and not a language: what is new must reach the annotators."""
+    small = PairTable.from_pairs(["travel insurance"] * 60, [f"pet cover for an old dog {i}" for i in range(60)])
+    new = PairTable.from_pairs(["running shoes"], ["round wooden garden table for four people"])
+    assert not GibberishGuard(small).check(new).mask.any()

@@ -27,6 +27,9 @@ READ = 20_000
 DEVIATIONS = 6.0
 """How many robust standard deviations below the training texts a text must lie to count as gibberish."""
 
+LEAST_WORDS = 300
+"""Distinct words that training must have: fewer show a subject and not a language, and new subjects must pass."""
+
 SHORTEST = 12
 """Letters below which a text says too little about its order."""
 
@@ -75,7 +78,8 @@ class GibberishGuard(Guard):
     than those with an alphabet do: in a script of thousands of characters most pairs are new.
 
     Args:
-        train: what the model was trained on; None lets everything pass.
+        train: what the model was trained on; None, or fewer than ``LEAST_WORDS`` distinct words, lets everything
+            pass.
     """
 
     name = "gibberish"
@@ -86,7 +90,7 @@ class GibberishGuard(Guard):
         self.floor = -np.inf
         texts = [] if train is None else list(dict.fromkeys((*train.queries[:READ], *train.items[:READ])))
         cleaned = [letters for text in texts if len(letters := spelled(text)) >= SHORTEST]
-        if len(cleaned) < 50:
+        if len({word for letters in cleaned for word in letters.split()}) < LEAST_WORDS:
             return
         for letters in cleaned:
             self.counts.update(letters[i : i + 2] for i in range(len(letters) - 1))
