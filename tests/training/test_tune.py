@@ -125,9 +125,9 @@ class Spy(CrossEntropy):
         super().__init__(K)
         self.seen: list[tuple[torch.Tensor, Any, Any]] = []
 
-    def forward(self, logits, grades, weights=None, class_weights=None):
+    def forward(self, logits, grades, weights=None, class_weights=None, targets=None, share=None):
         self.seen.append((grades.clone(), weights, class_weights))
-        return super().forward(logits, grades, weights, class_weights)
+        return super().forward(logits, grades, weights, class_weights, targets, share)
 
 
 def test_every_pairs_weight_reaches_the_loss_with_its_grade(tiny_encoder: Path, small, tmp_path: Path) -> None:

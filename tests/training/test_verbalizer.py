@@ -48,7 +48,7 @@ def test_zero_shot_scores_are_the_language_models_answers(recipe: Recipe, tiny_d
 def tuned_with_its_language_model(
     recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[RelevanceModel, Any, list[dict[str, Any]]]:
-    """The converted model, the language model it came from, and the rows that it was trained on."""
+    """The converted model, the language model it came from, and the rows that it was trained on, in padded batches."""
     kept: dict[str, Any] = {}
     real_load, real_train = verbalizer.load_causal_lm, verbalizer.train
 
@@ -62,6 +62,7 @@ def tuned_with_its_language_model(
 
     monkeypatch.setattr(verbalizer, "load_causal_lm", load)
     monkeypatch.setattr(verbalizer, "train", train)
+    monkeypatch.setattr(verbalizer, "packed_answers", lambda language_model, model: None)
     model, data = fresh_model(recipe), load_splits(recipe).train
     tune_verbalizer(model, model.encode(data), data.grades, recipe, folder)
     return model, kept["model"], [*kept["rows"], kept["batch"]]
