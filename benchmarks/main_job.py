@@ -84,7 +84,7 @@ def main() -> None:
     rows = summarise(predictions, scale, seconds)
     for row in rows:
         row |= {"suite": args.suite, "backbone": args.backbone, "kind": args.kind, "train": args.train}
-        row |= {"set": args.set, "baseline": args.baseline}
+        row |= {"set": args.set, "baseline": args.baseline, "commit": commit()}
     show(rows)
     save(rows, args)
 
@@ -178,7 +178,8 @@ def headline(rows: list[dict]) -> dict[str, float]:
         same = ("suite", "backbone", "kind", "train", "set", "baseline", "tier")
         ours = next(r for r in rows if r["method"] == "darl" and all(r[k] == row[k] for k in same))
         baseline = "_".join([row["method"], *row["baseline"]])
-        name = f"{row['suite']}_{row['backbone']}_{row['kind']}_{baseline}_{row['tier']}"
+        setting = "_".join([row["suite"], row["backbone"], row["kind"], *row["set"]])
+        name = f"{setting}_{baseline}_{row['tier']}"
         out[f"{name}_ece_ratio"] = ours["ece"] / row["ece"]
         out[f"{name}_f1_gain"] = ours["macro_f1"] - row["macro_f1"]
         out[f"{name}_qwk_gain"] = ours["qwk"] - row["qwk"]
