@@ -11,10 +11,11 @@ from darl.errors import DataError, ModelError
 from darl.evaluation import accuracy
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
+from darl.model.saving import model_folder
 from darl.pairs import PairTable, read_pairs
 from darl.verbs.compare import compare, model_names
 from darl.verbs.evaluate import OOD_SLICE, evaluate, filter_of
-from darl.verbs.inputs import as_model, model_folder
+from darl.verbs.inputs import as_model
 from small_model import make_small_model, write_graded_csv
 
 

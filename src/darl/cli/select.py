@@ -62,10 +62,11 @@ def select(
     with working(quiet=quiet):
         from darl.dasa import select as run_select
         from darl.errors import RecipeError
+        from darl.model.saving import model_folder
         from darl.pairs import read_pairs, write_pairs
         from darl.pairs.formats import file_kind
         from darl.progress import Reporter
-        from darl.verbs.inputs import as_model, model_folder
+        from darl.verbs.inputs import as_model
         from darl.verbs.run_data import run_splits
 
         file_kind(out)  # an unknown format is refused before the work

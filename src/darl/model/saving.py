@@ -78,6 +78,13 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> RelevanceMod
         raise _unreadable(folder, error) from error
 
 
+def model_folder(path: str | Path) -> Path:
+    """The model folder that a path means: itself, or the ``model`` folder of a run."""
+    folder = Path(path).expanduser()
+    inside = folder / "model"
+    return inside if not (folder / "darl.json").is_file() and (inside / "darl.json").is_file() else folder
+
+
 def _write(model: RelevanceModel, partial: Path) -> None:
     backbone = model.backbone
     needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"

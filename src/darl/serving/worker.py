@@ -42,8 +42,9 @@ def main() -> None:
         while rest:
             rest = rest[output.write(rest) :]
 
+    from darl.model.saving import model_folder
     from darl.progress import quiet_libraries
-    from darl.verbs.inputs import as_model, model_folder
+    from darl.verbs.inputs import as_model
 
     quiet_libraries()
     send({"event": "imported"})

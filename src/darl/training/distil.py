@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from darl.model import RelevanceModel
+from darl.model.saving import model_folder
 from darl.recipe.file import parse_recipe
 from darl.recipe.settings import Recipe
 from darl.recipe.yaml_text import dump_yaml
 from darl.training.pipeline import FitResult, fit
-from darl.training.teacher import teacher_folder
 
 
 def distil_recipe(
@@ -33,7 +33,7 @@ def distil_recipe(
     Raises:
         ModelError: the teacher cannot be loaded. RecipeError: an override that does not fit.
     """
-    folder = teacher_folder(str(teacher)).absolute()
+    folder = model_folder(teacher).absolute()
     scale = RelevanceModel.from_pretrained(folder).scale
     sources = [pairs] if isinstance(pairs, (str, Path)) else list(pairs)
     data: dict = {

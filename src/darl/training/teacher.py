@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from darl.errors import MissingGradeError, RecipeError
 from darl.model import RelevanceModel
+from darl.model.saving import model_folder
 from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
@@ -38,7 +39,7 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
         MissingGradeError: with the teacher's grades too, train or dev lacks one.
     """
     assert recipe.teacher is not None
-    folder = teacher_folder(recipe.teacher.model)
+    folder = model_folder(recipe.teacher.model)
     inputs = {
         "teacher": {name: sha256_file(folder / name) for name in IDENTITY if (folder / name).is_file()},
         "grades": recipe.grades.model_dump(mode="json"),
@@ -60,12 +61,6 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
         f"on the others{' (done before)' if stage.reused else ''}"
     )
     return replace(splits, train=train, dev_id=dev, taught=SoftTargets(said["train_probabilities"], share)), stage
-
-
-def teacher_folder(path: str) -> Path:
-    """The model folder that a path means: itself, or the ``model`` folder of a run."""
-    folder = Path(path).expanduser()
-    return folder / "model" if not (folder / "darl.json").is_file() and (folder / "model").is_dir() else folder
 
 
 def has_grade(table: PairTable) -> np.ndarray:

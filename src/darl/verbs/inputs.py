@@ -11,6 +11,7 @@ import torch
 from darl.errors import DataError
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
+from darl.model.saving import model_folder
 from darl.model.scorer import PairScorer
 from darl.pairs import PairTable, read_pairs
 
@@ -47,13 +48,6 @@ def as_scorer(
 
         return OnnxModel(Path(model).expanduser())
     return as_model(model, device=device)  # type: ignore[arg-type]
-
-
-def model_folder(path: str | Path) -> Path:
-    """The model folder that a path means: itself, or the ``model`` folder of a run."""
-    folder = Path(path).expanduser()
-    inside = folder / "model"
-    return inside if not (folder / "darl.json").is_file() and (inside / "darl.json").is_file() else folder
 
 
 def as_splits(pairs: Any) -> dict[str, Any]:

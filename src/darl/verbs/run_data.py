@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darl.errors import DarlError, DataError
+from darl.model.saving import model_folder
 from darl.pairs import PairTable
 from darl.recipe.file import load_recipe
 from darl.recipe.settings import Source
 from darl.training.splits import load_splits
-from darl.verbs.inputs import model_folder
 
 
 @dataclass(frozen=True)
