@@ -91,9 +91,15 @@ def test_the_same_call_finds_it_done(student: FitResult) -> None:
     assert (again.folder / "stages/tune-random/network.safetensors").stat().st_mtime_ns == before
 
 
-def test_no_grade_at_all_is_enough(teacher: FitResult, traffic: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_no_grade_at_all_is_enough(
+    teacher: FitResult, world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Texts alone, which the teacher knows well enough to give every grade to some."""
+    rows = [json.loads(line) for name in ("train", "dev_ood") for line in Path(world[name]).read_text().splitlines()]
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"query": row["query"], "item": row["item"]}) + "\n" for row in rows))
     run = distil(
-        teacher.model_path, traffic, run=tmp_path / "r", backbone=str(tiny_encoder),
+        teacher.model_path, texts, run=tmp_path / "r", backbone=str(tiny_encoder),
         overrides=[*QUICK, "data.split.dev_id=0.3"], quiet=True,
     )  # fmt: skip
     assert run.evaluation is None
