@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
 from darl.labelling import Answer, Answers, agreement_report, read_answers
-from darl.labelling.agreement import cohen_kappa, wilson
 from darl.labelling.answering import enter
+from darl.labelling.figures import cohen_kappa, wilson
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))

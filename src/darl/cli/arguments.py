@@ -1,4 +1,4 @@
-"""What several commands take: files with names, columns, filters."""
+"""What several commands take: files with names, columns, filters, grades."""
 
 from __future__ import annotations
 
@@ -87,6 +87,32 @@ def filters(texts: Sequence[str] | None, splits: Sequence[str] = ()) -> dict[str
 def listed(texts: Sequence[str] | None) -> list[str]:
     """``a,b`` given once or several times, as one list."""
     return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
+
+
+def scale_of(text: str) -> Any:
+    """A scale from its names, or the one of a recipe, a model or a run."""
+    from darl.errors import GradeError
+    from darl.grades import GradeScale
+    from darl.storage import read_json
+
+    path = Path(text).expanduser()
+    if path.is_dir():
+        for facts in (path / "darl.json", path / "model" / "darl.json"):
+            if facts.is_file():
+                return GradeScale.from_dict(read_json(facts)["scale"])
+        path = path / "recipe.yaml"
+    if path.is_file():
+        from darl.recipe.file import load_recipe
+
+        return load_recipe(path).grades.scale()
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) < 2:
+        raise GradeError(
+            f"{text!r} is neither a list of grades nor a recipe, model or run that is there",
+            where="--grades",
+            mend="list at least two, least relevant first: --grades irrelevant,weak,strong",
+        )
+    return GradeScale(tuple(names))
 
 
 def _listed(value: Any) -> list:

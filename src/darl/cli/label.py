@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from darl.cli.arguments import Columns, listed, mapping
+from darl.cli.arguments import Columns, listed, mapping, scale_of
 from darl.cli.output import Output, note, put, put_json, save
 
 PAGE = "page"
@@ -87,7 +87,7 @@ def page(
 
     label_pairs(
         pairs,
-        scale=None if grades is None else _scale(grades),
+        scale=None if grades is None else scale_of(grades),
         gold=gold,
         guideline=guideline,
         db=db,
@@ -157,29 +157,3 @@ def agreement(
         put_json(report.to_dict())
     else:
         put(report.to_text())
-
-
-def _scale(text: str) -> Any:
-    """A scale from its names, or the one of a recipe, a model or a run."""
-    from darl.errors import GradeError
-    from darl.grades import GradeScale
-    from darl.storage import read_json
-
-    path = Path(text).expanduser()
-    if path.is_dir():
-        for facts in (path / "darl.json", path / "model" / "darl.json"):
-            if facts.is_file():
-                return GradeScale.from_dict(read_json(facts)["scale"])
-        path = path / "recipe.yaml"
-    if path.is_file():
-        from darl.recipe.file import load_recipe
-
-        return load_recipe(path).grades.scale()
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if len(names) < 2:
-        raise GradeError(
-            f"{text!r} is neither a list of grades nor a recipe, model or run that is there",
-            where="--grades",
-            mend="list at least two, least relevant first: --grades irrelevant,weak,strong",
-        )
-    return GradeScale(tuple(names))

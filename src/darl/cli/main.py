@@ -12,9 +12,9 @@ from darl.cli import (
     distil,
     doctor,
     drift,
+    evaluate,
     export,
     fit,
-    judge,
     label,
     recipe,
     report,
@@ -36,8 +36,8 @@ app = typer.Typer(
 
 WORK, LOOK = "The work", "Help on the way"
 app.command("fit", rich_help_panel=WORK)(fit.fit)
-app.command("evaluate", rich_help_panel=WORK)(judge.evaluate)
-app.command("compare", rich_help_panel=WORK)(judge.compare)
+app.command("evaluate", rich_help_panel=WORK)(evaluate.evaluate)
+app.command("compare", rich_help_panel=WORK)(evaluate.compare)
 app.command("score", rich_help_panel=WORK)(score.score)
 app.command("distil", rich_help_panel=WORK)(distil.distil)
 app.command("drift", rich_help_panel=WORK)(drift.drift)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from darl.labelling.agreement import agreement_report as agreement_report
-    from darl.labelling.answers import Answer as Answer
-    from darl.labelling.answers import Answers as Answers
-    from darl.labelling.answers import export_answers as export_answers
+    from darl.labelling.answer import Answer as Answer
+    from darl.labelling.answer import Answers as Answers
+    from darl.labelling.answer import export_answers as export_answers
     from darl.labelling.answers import read_answers as read_answers
     from darl.labelling.database import Database as Database
     from darl.labelling.job import label_pairs as label_pairs
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from darl.labelling.settings import LabelSettings as LabelSettings
 
 _HOMES = {
-    "Answer": "answers",
-    "Answers": "answers",
+    "Answer": "answer",
+    "Answers": "answer",
     "Database": "database",
     "LabelSettings": "settings",
     "LabellingError": "problems",
     "agreement_report": "agreement",
-    "export_answers": "answers",
+    "export_answers": "answer",
     "label_pairs": "job",
     "merge_answers": "merging",
     "open_project": "project",

@@ -9,31 +9,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from darl.decisions.agreement import accuracy, qwk
-from darl.labelling.answers import Answer, Answers
-from darl.labelling.tables import CANNOT_TELL
-
-_Z = 1.959964  # the 97.5 % point of the normal distribution
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How often two lists of grades agree.
-
-    Attributes:
-        n: pairs with a grade on both sides.
-        share: of them with the same grade; low, high: its 95 % Wilson interval.
-        kappa: Cohen's, unweighted. qwk: quadratic weighted kappa. NaN where chance alone agrees throughout.
-    """
-
-    n: int
-    share: float
-    low: float
-    high: float
-    kappa: float
-    qwk: float
+from darl.labelling.answer import CANNOT_TELL, Answer, Answers
+from darl.labelling.figures import Agreement, agree, finite
 
 
 @dataclass(frozen=True)
@@ -62,7 +39,7 @@ class AgreementReport:
         """Fit for JSON; what is not defined is None."""
         between = [{"a": a, "b": b, **asdict(figures)} for (a, b), figures in self.between.items()]
         means = {"share": self.mean_share, "kappa": self.mean_kappa, "qwk": self.mean_qwk}
-        return _finite({"annotators": [asdict(one) for one in self.annotators], "between": between, "mean": means})
+        return finite({"annotators": [asdict(one) for one in self.annotators], "between": between, "mean": means})
 
     def to_text(self) -> str:
         """For people."""
@@ -100,55 +77,18 @@ def agreement_report(found: Answers) -> AgreementReport:
         times = [one.seconds for one in rows if one.seconds is not None]
         untold = sum(one.outcome == CANNOT_TELL for one in rows)
         pace = statistics.median(times) if times else None
-        reports.append(AnnotatorReport(name, len(rows), untold, pace, _agree(golden, size), _agree(both, size)))
+        reports.append(AnnotatorReport(name, len(rows), untold, pace, agree(golden, size), agree(both, size)))
     between = {}
     for a, b in combinations(by_name, 2):
         shared = [(grade, firsts[b][key]) for key, grade in firsts[a].items() if key in firsts[b]]
         if shared:
-            between[a, b] = _agree(shared, size)
+            between[a, b] = agree(shared, size)
     means = (_mean(between, name) for name in ("share", "kappa", "qwk"))
     return AgreementReport(reports, between, *means)
 
 
-def cohen_kappa(confusion: np.ndarray) -> float:
-    """κ = (p_o − p_e) / (1 − p_e) of a confusion (K, K) (Cohen 1960); NaN where p_e = 1.
-
-    >>> round(cohen_kappa(np.array([[20, 5], [10, 15]])), 6)
-    0.4
-    """
-    total = confusion.sum()
-    if not total:
-        return math.nan
-    seen = np.trace(confusion) / total
-    chance = float(confusion.sum(axis=0) @ confusion.sum(axis=1)) / float(total) ** 2
-    return math.nan if chance >= 1 else float((seen - chance) / (1 - chance))
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share hits / n (Wilson 1927); NaN for n = 0.
-
-    >>> tuple(round(end, 4) for end in wilson(9, 10))
-    (0.5958, 0.9821)
-    """
-    if n == 0:
-        return math.nan, math.nan
-    share, z2 = hits / n, _Z**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _grades(rows: Sequence[Answer], attempt: int) -> dict[str, int]:
     return {one.key: one.grade for one in rows if one.attempt == attempt and one.grade is not None}
-
-
-def _agree(pairs: Sequence[tuple[Any, Any]], size: int) -> Agreement:
-    counts = np.zeros((size, size))
-    for truth, said in pairs:
-        counts[truth, said] += 1
-    n = len(pairs)
-    low, high = wilson(int(np.trace(counts)), n)
-    return Agreement(n, float(accuracy(counts)), low, high, cohen_kappa(counts), float(qwk(counts)) if n else math.nan)
 
 
 def _mean(between: dict[tuple[str, str], Agreement], name: str) -> float:
@@ -164,11 +104,3 @@ def _said(figures: Agreement) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if math.isfinite(value) else "–"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

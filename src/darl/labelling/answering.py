@@ -5,10 +5,11 @@ from __future__ import annotations
 import unicodedata
 
 from darl.errors import GradeError
+from darl.labelling.answer import GRADE, OUTCOMES
 from darl.labelling.problems import LabellingError, LeaseGoneError
 from darl.labelling.project import Project
 from darl.labelling.queue import Task, lease
-from darl.labelling.tables import GRADE, OUTCOMES, annotators, answers, leases, sa
+from darl.labelling.tables import annotators, answers, leases, sa
 from darl.pairs import clean_text
 
 LONGEST_NAME = 60

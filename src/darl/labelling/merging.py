@@ -11,9 +11,8 @@ from typing import Any, Literal, get_args
 
 from darl.errors import EmptySplitError
 from darl.grades import GradeScale
-from darl.labelling.answers import Answer, Answers, iso_time
+from darl.labelling.answer import GRADE, Answer, Answers, iso_time
 from darl.labelling.problems import LabellingError
-from darl.labelling.tables import GRADE
 from darl.storage import atomic_write_text
 
 Rule = Literal["majority", "latest", "adjudication"]

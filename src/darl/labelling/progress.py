@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from darl.labelling.answer import GRADE, SKIP
 from darl.labelling.project import Project
-from darl.labelling.tables import GRADE, SKIP, annotators, answers, pairs, sa
+from darl.labelling.tables import annotators, answers, pairs, sa
 
 _RECENT = 50  # answers that the time a pair is measured on
 _ACTIVE = 600.0  # seconds within which an annotator counts as at work

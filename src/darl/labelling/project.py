@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -14,6 +13,7 @@ from typing import Any
 
 from darl.errors import GradeError
 from darl.grades import GradeScale
+from darl.labelling.answer import pair_key
 from darl.labelling.database import Database
 from darl.labelling.problems import LabellingError
 from darl.labelling.schedule import draw
@@ -97,15 +97,6 @@ def read_project(database: Database) -> Project:
         raise LabellingError("the database holds no project", where=database.name, mend="begin one: darl label FILE")
     _check(database, row, None)
     return Project(database, GradeScale.from_dict(row.scale), LabelSettings.from_dict(row.settings))
-
-
-def pair_key(query: str, item: str) -> str:
-    """What makes two pairs one: the SHA-256 of their exact texts, as hex.
-
-    >>> pair_key("a", "bc") == pair_key("ab", "c")
-    False
-    """
-    return hashlib.sha256(json.dumps([query, item]).encode()).hexdigest()
 
 
 def default_file(pairs_file: str | Path) -> Path:

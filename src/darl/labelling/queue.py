@@ -6,9 +6,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from darl.labelling.answer import GRADE, SKIP
 from darl.labelling.project import Project
 from darl.labelling.schedule import draw, due
-from darl.labelling.tables import GRADE, SKIP, answers, leases, pairs, sa
+from darl.labelling.tables import answers, leases, pairs, sa
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ One database holds one project. Times are seconds since 1970 (UTC).
 from __future__ import annotations
 
 from darl.errors import MissingExtraError
+from darl.labelling.answer import SKIP
 
 try:
     import sqlalchemy as sa
@@ -15,8 +16,6 @@ except ImportError as error:
     ) from error
 
 FORMAT = 1
-GRADE, CANNOT_TELL, SKIP = "grade", "cannot_tell", "skip"
-OUTCOMES = (GRADE, CANNOT_TELL, SKIP)
 
 metadata = sa.MetaData()
 
