@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -59,14 +60,9 @@ class Service:
         return PATHS if self.settings.playground else frozenset()
 
     def _app(self) -> FastAPI:
-        docs = self.settings.docs
-        app = FastAPI(
-            title="darl",
-            version=self.version,
-            openapi_url="/openapi.json" if docs else None,
-            docs_url="/docs" if docs else None,
-            redoc_url=None,
-        )
+        facts = {"title": "darl", "version": self.version, "redoc_url": None}
+        # FastAPI's own page loads its scripts from elsewhere; this one from the server itself.
+        app = FastAPIOffline(docs_url="/docs", **facts) if self.settings.docs else FastAPI(openapi_url=None, **facts)
         for endpoint in ENDPOINTS:
             app.add_api_route(
                 endpoint.path,
