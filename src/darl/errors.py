@@ -68,6 +68,23 @@ class RunError(DarlError):
     """A run folder cannot be used: it belongs to another recipe, or another process is writing it."""
 
 
+class LabelsAwaitedError(DarlError):
+    """A round has picked pairs to label and waits for their labels: nothing is wrong, somebody has work to do.
+
+    Args:
+        picked: the file of the pairs to label. labelled: where their labels are looked for.
+        commands: what labels them.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self, what: str, *, where: object, mend: str, picked: str, labelled: str, commands: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.picked, self.labelled, self.commands = picked, labelled, commands
+
+
 class StorageError(DarlError):
     """The disk is full or the folder cannot be written."""
 

@@ -159,6 +159,14 @@ def atomic_folder(final: str | os.PathLike[str]) -> Iterator[Path]:
             raise
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Makes ``target`` the same file as ``source`` where the disk allows, else a copy; for ``shutil.copytree``."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, as hex.
 

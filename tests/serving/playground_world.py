@@ -13,7 +13,7 @@ from darl.model.features import FeatureSpec
 from darl.ood import OODReference, fit_reference
 from darl.pairs import PairTable, read_pairs
 from darl.recipe.file import load_recipe
-from darl.training.finish import reference_rows
+from darl.training.reference import reference_rows
 
 GRADES = ("bad", "fair", "good")
 WORDS = ("travel", "dog", "shoes", "garden", "table", "cover", "vet", "red", "light", "round", "family", "yearly")

@@ -31,7 +31,7 @@ from darl.serving.facts import ModelFacts
 from darl.serving.nearest import read_nearest
 from darl.serving.playground.routes import FILES, PATHS
 from darl.serving.settings import ServeSettings
-from darl.training.finish import reference_rows
+from darl.training.reference import reference_rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -54,7 +54,7 @@ POINTS = {
     "finish, while the model is written": ("finish", Kill("darl.model.saving:plain_tokenizer_class")),
     "finish, written but not finished": ("finish", Kill("os:rename", argument="finish.partial ")),
     "publishing, half the files linked": ("publish", Kill("os:link", 3)),
-    "publishing, before the metrics": ("publish", Kill("darl.training.pipeline:atomic_write_json")),
+    "publishing, before the metrics": ("publish", Kill("darl.training.one_run:atomic_write_json")),
 }
 
 

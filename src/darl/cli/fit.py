@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darl.cli.arguments import Quiet
 from darl.cli.output import Output, put, put_json, working
+
+if TYPE_CHECKING:
+    from darl.errors import LabelsAwaitedError
 
 
 def fit(
@@ -26,18 +30,42 @@ def fit(
 ) -> None:
     """Train a model: probe, tune, interpolate, calibrate; judged in and out of distribution.
 
+    With `rounds` in the recipe: then picks pairs of the pool, and fits again with their labels. Where a person or a
+    judge gives these it stops with exit code 3 and says which command labels; run again, it goes on.
+
     Stopped or killed, the same command resumes the run.
     """
     with working(quiet=quiet):
+        from darl.errors import LabelsAwaitedError
         from darl.training.pipeline import fit as run_fit
         from darl.training.processes import is_main
 
-        result = run_fit(recipe, run=run, overrides=overrides or (), redo=redo, quiet=quiet)
+        try:
+            result = run_fit(recipe, run=run, overrides=overrides or (), redo=redo, quiet=quiet)
+        except LabelsAwaitedError as awaited:
+            waiting = awaited
+        else:
+            waiting = None
     if not is_main():  # under torchrun one process speaks
-        return
+        raise typer.Exit(waiting.exit_code if waiting else 0)
+    if waiting is not None:
+        again = [str(recipe), *(overrides or ()), *(["--run", str(run)] if run else [])]
+        _say_what_is_awaited(waiting, f"darl fit {shlex.join(again)}", output)
+        raise typer.Exit(waiting.exit_code)
     if output == "json":
         put_json({"folder": str(result.folder), "model": str(result.model_path), "metrics": result.metrics})
         return
     put(result.summary)
     put(f"\nmodel: {result.model_path}")
     put(f"next:  darl select {result.model_path} POOL --budget 500 -o to_label.jsonl")
+
+
+def _say_what_is_awaited(waiting: LabelsAwaitedError, again: str, output: Output) -> None:
+    if output == "json":
+        facts = {"picked": waiting.picked, "labelled": waiting.labelled}
+        put_json({"awaited": facts, "commands": [*waiting.commands, again]})
+        return
+    put(f"{waiting.what}: {waiting.picked}")
+    for words, command in zip(("label them:", "then:", "and go on:"), (*waiting.commands, again), strict=True):
+        put(f"  {words:<12}{command}")
+    put(f"any other file of these pairs with a grade each will do: put it at {waiting.labelled}")

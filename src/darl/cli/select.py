@@ -61,6 +61,7 @@ def select(
     names, kept = mapping(columns, "--columns"), filters(where)
     with working(quiet=quiet):
         from darl.dasa import select as run_select
+        from darl.dasa.pool import open_pool
         from darl.errors import RecipeError
         from darl.model.saving import model_folder
         from darl.pairs import read_pairs, write_pairs
@@ -91,11 +92,13 @@ def select(
                     mend="give its file after the model, or `data.pool` in the recipe",
                 )
             source, names, kept = known.pool.path, {**known.columns, **names}, {**known.pool.where, **kept}
-        table = _pool(source, names, kept)
-        with Reporter(quiet=quiet).bar("scoring the pool", _size(table)) as advance:
+        opened = open_pool(source, columns=names, where=kept)
+        if opened.unreadable:
+            note(f"{len(opened.unreadable):,} rows of the pool could not be parsed and were left out")
+        with Reporter(quiet=quiet).bar("scoring the pool", len(opened.pairs)) as advance:
             picked = run_select(
                 loaded if cache is None else model_folder(model),
-                table,
+                opened,
                 budget=budget,
                 train=labelled,
                 evaluations=judging,
@@ -114,32 +117,3 @@ def select(
         return
     put(picked.to_text(show=SHOWN if explain else 3))
     put(f"\n{len(picked):,} pairs → {out}")
-
-
-def _pool(source: Any, columns: dict[str, str], where: dict[str, Any]) -> Any:
-    """The pool as one Arrow table, filtered, with the columns named as darl names them."""
-    import pyarrow as pa
-
-    from darl.errors import EmptySplitError
-    from darl.pairs.columns import filter_mask, rename_columns
-    from darl.pairs.formats import join
-    from darl.pairs.sources import open_source
-
-    tables, lost = [], 0
-    wanted = {ours: theirs for ours, theirs in columns.items() if ours != "grade"}
-    for raw in open_source(source):
-        lost += len(raw.bad)
-        if raw.table.num_rows:
-            table = raw.table.filter(pa.array(filter_mask(raw.table, where, source=raw.name))) if where else raw.table
-            tables.append(rename_columns(table, wanted, where=raw.name, require_grades=False) if wanted else table)
-    if lost:
-        note(f"{lost:,} rows of the pool could not be parsed and were left out")
-    if where and not any(table.num_rows for table in tables):
-        raise EmptySplitError(
-            f"no pair of the pool matches {where}", where=source, mend="check the filter and the file"
-        )
-    return join(tables) if tables else source
-
-
-def _size(table: Any) -> int:
-    return getattr(table, "num_rows", 0)

@@ -6,7 +6,7 @@ picked, each pick with a reason in words. :func:`merge_labels` brings the labell
 
 from darl.dasa.candidates import Candidates
 from darl.dasa.guards import Guard, Verdict
-from darl.dasa.labels import UnlabelledPicksError, merge_labels
+from darl.dasa.labels import UnlabelledPicksError, label_picks, merge_labels
 from darl.dasa.picked import Selection
 from darl.dasa.selection import select
 from darl.dasa.strategies import Context, Strategy, make_strategy, register_strategy, strategy_names
@@ -19,6 +19,7 @@ __all__ = [
     "Strategy",
     "UnlabelledPicksError",
     "Verdict",
+    "label_picks",
     "make_strategy",
     "merge_labels",
     "register_strategy",

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from darl.dasa.guards import pair_codes
 from darl.errors import DataError, EmptySplitError, GradeError
 from darl.grades import GradeScale
 from darl.pairs import PairTable, read_pairs
@@ -15,6 +16,7 @@ from darl.pairs.sources import Source, source_name
 SOURCE = "dasa"
 """What the column ``source`` of merged pairs says."""
 
+OnMissing = Literal["error", "skip"]
 _LISTED = 5
 
 
@@ -27,7 +29,7 @@ def merge_labels(
     scale: GradeScale,
     *,
     columns: Mapping[str, str] | None = None,
-    on_missing: Literal["error", "skip"] = "error",
+    on_missing: OnMissing = "error",
 ) -> PairTable:
     """Reads labelled picks as a graded table, to be one more source of training pairs.
 
@@ -82,6 +84,51 @@ def merge_labels(
     if not len(labelled):
         raise EmptySplitError("no pick has a label", where=where, mend="label some of them first")
     return labelled.with_column("source", [SOURCE] * len(labelled))
+
+
+def label_picks(
+    picks: PairTable, labels: PairTable, scale: GradeScale, *, on_missing: OnMissing = "error", only_picks: bool = True
+) -> PairTable:
+    """The picks with the grades that ``labels`` gives the same pairs, found by normalised query and item.
+
+    Args:
+        picks: n pairs without grades.
+        labels: pairs with grades, in any order.
+        scale: the grades.
+        on_missing: as in :func:`merge_labels`.
+        only_picks: whether every labelled pair must be one of the picks; not so where a graded pool gives the labels.
+
+    Returns:
+        The labelled picks in their order. Columns that only ``labels`` has, such as who labelled, come with them.
+
+    Raises:
+        DataError: labels for pairs that were not picked.
+        UnlabelledPicksError, GradeError, EmptySplitError: as :func:`merge_labels`.
+
+    >>> picks = PairTable.from_pairs(["lamp", "hose"], ["desk lamp", "tights"], rank=[1, 2])
+    >>> labels = PairTable.from_pairs(["hose", "Lamp"], ["tights", "desk lamp"], [0, 1], labelled_by=["b", "a"])
+    >>> found = label_picks(picks, labels, GradeScale(("bad", "good")))
+    >>> found.grades.tolist(), found.column("labelled_by"), found.column("rank")
+    ([1, 0], ['a', 'b'], [1, 2])
+    """
+    ours, theirs = pair_codes(picks, labels)
+    others = np.flatnonzero(~np.isin(theirs, ours))
+    if only_picks and len(others):
+        places = ", ".join(labels.place(int(row)) for row in others[:_LISTED])
+        more = f" and {len(others) - _LISTED:,} more" if len(others) > _LISTED else ""
+        raise DataError(
+            f"{len(others):,} of {len(labels):,} labelled pairs were not picked: {places}{more}",
+            mend="label the picked pairs as they are: query and item are what a label is found by",
+        )
+    where = {int(code): row for row, code in reversed(list(enumerate(theirs)))}  # of repeats the first
+    rows = [where.get(int(code)) for code in ours]
+    given = _grades(labels)
+    found = picks.without_grades().with_column("grade", [None if row is None else given[row] for row in rows])
+    for name in labels.column_names:
+        if not found.has(name):
+            values = labels.column(name)
+            found = found.with_column(name, [None if row is None else values[row] for row in rows])
+    return merge_labels(found, scale, on_missing=on_missing)
 
 
 def _grades(table: PairTable) -> list[int | None]:

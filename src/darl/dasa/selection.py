@@ -22,7 +22,7 @@ from darl.dasa.guards import (
 from darl.dasa.language_guards import GibberishGuard, ScriptGuard
 from darl.dasa.nearest import chunked_features, known_features, nearest_known
 from darl.dasa.picked import Selection, picked_pairs
-from darl.dasa.pool import open_pool
+from darl.dasa.pool import Pool, open_pool
 from darl.dasa.report import make_report
 from darl.dasa.shards import folder_key, score_in_shards
 from darl.dasa.strategies import Context, Strategy, make_strategy
@@ -34,7 +34,7 @@ from darl.pairs.sources import Source
 
 def select(
     model: Scorer | str | Path,
-    pool: PairTable | Source,
+    pool: PairTable | Source | Pool,
     *,
     budget: int,
     train: PairTable | None = None,
@@ -51,7 +51,8 @@ def select(
 
     Args:
         model: with an OOD reference, or the folder of a saved one.
-        pool: unlabelled pairs, or where to read them. Grades in it are dropped at once and never read.
+        pool: unlabelled pairs, where to read them, or what :func:`~darl.dasa.pool.open_pool` found there. Grades in
+            it are dropped at once and never read.
         budget: how many to pick, ≥ 1; fewer are picked where fewer are left.
         train: what the model was trained on. Its pairs are not picked again, and each pick names the nearest.
         evaluations: by name, the graded tables that judge models. None of their queries is picked.

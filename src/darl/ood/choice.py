@@ -40,6 +40,16 @@ class DetectorChoice:
     detector: Detector
     table: tuple[dict[str, Any], ...]
 
+    @property
+    def why(self) -> str:
+        """The choice in words."""
+        if not self.table:
+            return f"{self.detector!r}, for there is no sample of shifted traffic to choose by"
+        ranked = sorted(self.table, key=lambda row: -row["auroc"])
+        others = "; ".join(f"{_named(row)} {row['auroc']:.3f}" for row in ranked[1:])
+        best = f"{self.detector!r} tells dev_ood from dev_id best: AUROC {ranked[0]['auroc']:.3f}"
+        return f"{best} (others: {others})" if others else best
+
 
 def choose_detector(
     features: Features,
@@ -67,8 +77,9 @@ def choose_detector(
     >>> rng = np.random.default_rng(0)
     >>> stretched = rng.normal(0, 1, (400, 6)) * [9, 9, 9, 1, 1, 1]
     >>> shifted = stretched[:100] + [0, 0, 0, 4, 4, 4]
-    >>> choose_detector(stretched[:200], stretched[200:], shifted).detector.name
-    'mahalanobis'
+    >>> choice = choose_detector(stretched[:200], stretched[200:], shifted)
+    >>> print(choice.why)
+    Mahalanobis(...) tells dev_ood from dev_id best: AUROC 1.000 (others: fusion() ...; knn(k=10) ...; knn(k=50) ...)
     """
     if not candidates:
         raise RecipeError("no detector to choose from", where="ood.candidates")
@@ -86,3 +97,8 @@ def choose_detector(
             best, highest = detector, value
     assert best is not None
     return DetectorChoice(best, tuple(table))
+
+
+def _named(row: dict[str, Any]) -> str:
+    settings = {key: value for key, value in row.items() if key not in ("name", "auroc", "members")}
+    return f"{row['name']}({', '.join(f'{key}={value}' for key, value in settings.items())})"

@@ -100,6 +100,8 @@ def recipe_schema() -> dict[str, Any]:
     source = _or({"$ref": "#/$defs/Source"}, text, names)
     for key in ("dev_id", "dev_ood", "pool"):
         data[key] = _or(data[key], text, names)
+    rounds = schema["$defs"]["RoundsSettings"]["properties"]
+    rounds["labels"] = _or(rounds["labels"], text, names)
     data["tests"]["additionalProperties"] = source
     data["train"] = _or({**data["train"], "items": source}, text, {"$ref": "#/$defs/Source"})
     return schema

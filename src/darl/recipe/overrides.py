@@ -80,6 +80,8 @@ def _with_keys(value: Any, key: list[str], following: str) -> dict | list:
 def _short_form(key: list[str]) -> str | None:
     if key[0] == "data" and (len(key) > 1 and (key[1] in _SOURCES or (key[1] == "tests" and len(key) == 3))):
         return "path"
+    if key == ["rounds", "labels"]:
+        return "path"
     return _SHORT_FORMS.get(key[0]) if len(key) == 1 else None
 
 

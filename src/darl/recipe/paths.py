@@ -20,8 +20,8 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
         folder: what relative paths are relative to.
 
     Paths are: every source under ``data`` (globs too; not ``hf://…``), ``backbone.name`` where it begins with
-    a dot (any other name is an embedded or a hub one), ``teacher.model``, and ``interpolate.start`` unless it is
-    ``start``.
+    a dot (any other name is an embedded or a hub one), ``teacher.model``, ``rounds.labels``, ``interpolate.before``,
+    and ``interpolate.start`` unless it is ``start``.
     """
     section = data.get("data")
     if isinstance(section, dict):
@@ -38,9 +38,14 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
     interpolate = data.get("interpolate")
     if isinstance(interpolate, dict) and interpolate.get("start", "start") != "start":
         interpolate["start"] = _absolute(interpolate["start"], folder)
+    if isinstance(interpolate, dict) and "before" in interpolate:
+        interpolate["before"] = _absolute(interpolate["before"], folder)
     teacher = data.get("teacher")
     if isinstance(teacher, dict) and "model" in teacher:
         teacher["model"] = _absolute(teacher["model"], folder)
+    rounds = data.get("rounds")
+    if isinstance(rounds, dict) and "labels" in rounds:
+        rounds["labels"] = _source(rounds["labels"], folder)
 
 
 def _source(value: Any, folder: Path) -> Any:

@@ -8,68 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from darl.grades import GradeScale
-
-
-class Settings(BaseModel):
-    """Unknown keys are refused: a misspelt key that is silently ignored costs a day."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# ------------------------------------------------------------------------------------------------ data
-
-
-class Source(Settings):
-    """Where the pairs of one split come from."""
-
-    path: str | list[str] = Field(description="file, list of files, glob, hf://dataset[/config][:split]")
-    where: dict[str, Any] = Field(default_factory=dict, description="keep rows with these column values")
-    sample: int | None = Field(default=None, ge=1, description="draw this many pairs, by `data.sample_seed`")
-    weight: float = Field(default=1.0, gt=0, description="weight of these pairs in the loss")
-
-
-def _as_source(value: Any) -> Any:
-    return {"path": value} if isinstance(value, (str, list)) and not _is_sources(value) else value
-
-
-def _is_sources(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(part, dict) for part in value)
-
-
-def _as_sources(value: Any) -> Any:
-    parts = value if _is_sources(value) else [value]
-    return [_as_source(part) for part in parts]
-
-
-OneSource = Annotated[Source, BeforeValidator(_as_source)]
-Sources = Annotated[list[Source], BeforeValidator(_as_sources)]
-
-
-class SplitSettings(Settings):
-    """How to cut one graded table into splits, when the recipe gives ``train`` alone."""
-
-    by: Literal["query"] = Field(default="query", description="whole queries; shifts are given as files of their own")
-    dev_id: float = Field(default=0.1, gt=0, lt=0.5, description="share of the pairs kept for choices")
-    test_id: float = Field(default=0.1, ge=0, lt=0.5, description="share of the pairs kept for judging")
-
-
-class DataSettings(Settings):
-    """Which pairs are for training, for choices (dev), for judging (test), and which are unlabelled (pool)."""
-
-    train: Sources = Field(description="graded pairs; several sources may have weights of their own")
-    dev_id: OneSource | None = Field(default=None, description="graded pairs like train, for choices")
-    dev_ood: OneSource | None = Field(default=None, description="a small graded sample of shifted traffic, for choices")
-    tests: dict[str, OneSource] = Field(default_factory=dict, description="graded pairs for judging, by name")
-    pool: OneSource | None = Field(default=None, description="unlabelled pairs; `darl select` picks from them")
-    columns: dict[str, str] = Field(default_factory=dict, description="darl's name: the files' name")
-    on_bad_rows: Literal["error", "skip"] = "error"
-    split: SplitSettings = SplitSettings()
-    sample_seed: int = Field(default=0, description="which pairs `sample` draws; not `seed`, so that seeds share data")
-    slices: list[str] = Field(default_factory=list, description="columns by whose values quality is also reported")
-
+from darl.recipe.data import DataSettings, Settings
+from darl.recipe.rounds import RoundsSettings
 
 # ----------------------------------------------------------------------------------------------- model
 
@@ -171,6 +114,11 @@ class InterpolateSettings(Settings):
     alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default=[0.0, 0.7, 0.85, 1.0], description="0: where tuning began (the probe); 1: tuned, always a candidate"
     )
+    before: str | None = Field(
+        default=None,
+        description="a run or model from before new labels: it and its mixes with this one are candidates, and what is "
+        "kept may not fall behind it on dev",
+    )
     max_id_loss: float = Field(default=0.003, ge=0, description="ε: how much of the dev_id objective may be given up")
     min_gain: float = Field(default=0.005, ge=0, description="a candidate must beat plain tuning on dev_ood by this")
     dev_limit: int = Field(default=1000, ge=50, description="pairs of each dev set that judge a candidate")
@@ -197,8 +145,11 @@ class OODSettings(Settings):
     """The reference that says how far out a pair is."""
 
     enabled: bool = True
-    detector: str = Field(default="knn", description="knn, mahalanobis, relative_mahalanobis, energy, msp …")
-    params: dict[str, Any] = Field(default_factory=dict)
+    detector: str = Field(
+        default="knn",
+        description="knn, mahalanobis, energy, msp, fusion, peer; auto: the best at telling dev_ood",
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="the detector's own parameters")
     source: Literal["base", "model"] = Field(default="base", description="of the frozen base or the tuned model")
     layer: int = Field(default=-1, description="0 the embeddings, −1 the last layer")
     pooling: Literal["mean", "first", "last"] = "mean"
@@ -262,3 +213,14 @@ class Recipe(Settings):
     decide: DecideSettings = DecideSettings()
     ood: OODSettings = OODSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    rounds: RoundsSettings | None = Field(
+        default=None, description="after the first fit: pick from `data.pool`, get labels, fit again; so many times"
+    )
+
+    @model_validator(mode="after")
+    def _can_run_its_rounds(self) -> Recipe:
+        if self.rounds is not None and self.data.pool is None:
+            raise ValueError("`rounds` picks from `data.pool`, and the recipe names none")
+        if self.rounds is not None and not self.ood.enabled:
+            raise ValueError("`rounds` needs to know how far out a pair is: leave `ood.enabled` on")
+        return self

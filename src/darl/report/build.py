@@ -80,7 +80,8 @@ def build_report(
         run: the folder that :func:`darl.fit` left.
         baseline: another run, judged on the same tests, to set this one against.
         picked: the pairs that :func:`darl.select` chose, to be shown on the map.
-        rounds: earlier runs of the same task in their order, for the learning curve.
+        rounds: earlier runs of the same task in their order, for the learning curve; default, of a run with
+            ``rounds`` in its recipe, its own.
         out: the HTML file; default ``RUN/report/report.html``. The pictures go into ``figures`` beside it.
         pictures: also write every chart as SVG and PNG.
         sample: pairs of each set, at most, on the map and in the OOD distributions.
@@ -103,7 +104,7 @@ def build_report(
     reporter = Reporter(quiet=quiet)
     this = open_run(run)
     other = open_run(baseline) if baseline is not None else None
-    earlier = [open_run(one) for one in rounds]
+    earlier = [open_run(one) for one in rounds or this.earlier_rounds]
     page = Path(out).expanduser() if out is not None else this.folder / "report" / "report.html"
     texts = read_texts(this, picked)
     coverage = measure_coverage(

@@ -81,6 +81,12 @@ class FinishedRun:
     def model(self) -> Path:
         return self.folder / "model"
 
+    @property
+    def earlier_rounds(self) -> list[Path]:
+        """The runs of the rounds of labels before the last, whose model this run has; empty for an ordinary run."""
+        folders = [self.folder / str(name) for name in self.metrics.get("rounds", [])[:-1]]
+        return [folder for folder in folders if (folder / "metrics.json").is_file()]
+
     def choice(self, stage: str) -> dict[str, Any]:
         """What a stage found, empty where the run had no such stage."""
         return self.metrics.get("choices", {}).get(stage, {})

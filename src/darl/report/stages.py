@@ -72,6 +72,13 @@ def steps_of(run: FinishedRun) -> list[Step]:
         best = _find(judged, chosen["start"], chosen["alpha"])
         what = f"chosen: {chosen['start']}, α = {chosen['alpha']:g}"
         steps.append(Step("interpolate", what, *((best["id_value"], best["ood_value"]) if best else (None, None))))
+    against = run.choice("augment")
+    if against:
+        best = next(one for one in against["candidates"] if one["alpha"] == against["alpha"])
+        kept = {0.0: "the model from before the labels", 1.0: "the new model"}
+        mixed = f"a mix of the model from before the labels and the new one, α = {best['alpha']:g}"
+        what = f"kept: {kept.get(best['alpha'], mixed)}"
+        steps.append(Step("augment", what, best["id_value"], best["ood_value"]))
     if "temperature" in finish:
         what = (
             f"T = {finish['temperature']:.3f}; ECE on dev_id {figure(finish.get('dev_ece_before'))} → "

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from darl.errors import DataError
+from darl.errors import DarlError, DataError
 from darl.model import RelevanceModel
 from darl.ood.knn import KNN, unit_rows
 from darl.pairs import PairTable
 from darl.recipe.settings import Recipe
-from darl.training.finish import reference_rows
+from darl.training.reference import reference_rows
+from darl.training.splits import load_splits
 from darl.verbs.run_data import run_splits
 
 LONGEST_TEXT = 500  # characters of a neighbour's text that are shown
@@ -74,10 +75,16 @@ def read_nearest(model: RelevanceModel, folder: Path) -> NearestPairs:
         raise DataError("the run's training files cannot be read any more", where=folder) from error
     if data is None:
         raise DataError("the model folder lies in no run, so it does not know its training texts")
-    if data.train.fingerprint() != model.provenance.get("data", {}).get("train"):
+    recipe, train = Recipe.model_validate(model.provenance["recipe"]), data.train
+    if train.fingerprint() != model.provenance.get("data", {}).get("train"):
+        try:
+            train = load_splits(recipe).train  # a model that was kept over new labels has never seen them
+        except DarlError as error:
+            raise DataError("the run's training files cannot be read any more", where=folder) from error
+    if train.fingerprint() != model.provenance.get("data", {}).get("train"):
         raise DataError("the training files of the run are not those that the model was made from")
-    kept = reference_rows(Recipe.model_validate(model.provenance["recipe"]), len(data.train))
-    pairs = data.train.take(kept[detector.kept_rows(len(kept))])
+    kept = reference_rows(recipe, len(train))
+    pairs = train.take(kept[detector.kept_rows(len(kept))])
     if not _belong(model, detector, pairs):
         raise DataError("the run's training texts do not fit the features that the model keeps")
     return NearestPairs(detector, pairs, model.scale.names)

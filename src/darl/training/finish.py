@@ -14,21 +14,24 @@ from darl.decisions.thresholds import fit_thresholds
 from darl.errors import RecipeError
 from darl.evaluation import ece
 from darl.model import RelevanceModel
-from darl.model.features import FeatureSpec
 from darl.model.relevance_model import softmax
-from darl.ood import OODReference, fit_reference, make_detector
+from darl.ood import OODReference
 from darl.ood.knn import unit_rows
 from darl.ood.known import KnownPairs, chosen_rows, count_by_query
 from darl.ood.novelty import QueryNovelty
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
+from darl.training.augment import finish_as_before, kept_before
 from darl.training.calibrate import fit_temperature
-from darl.training.frozen import load_frozen
+from darl.training.reference import make_reference
 from darl.training.run import Run, Stage, versions
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_weights
 
-NO_SLICE = ("query", "item", "grade", "weight", "query_id", "item_id", "split", "time", "file", "row")
+NO_SLICE = (
+    *("query", "item", "grade", "weight", "query_id", "item_id", "split", "time", "file", "row"),
+    *("round", "strategy"),  # of labelled picks
+)
 
 
 def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage], reporter: Reporter) -> Stage:
@@ -37,10 +40,16 @@ def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage],
     stage = run.stage(
         "finish",
         inputs,
-        lambda folder: _finish(recipe, splits, folder, learned, reporter),
+        lambda folder: (
+            finish_as_before(recipe, splits, folder, reporter)
+            if kept_before(learned[-1])
+            else _finish(recipe, splits, folder, learned, reporter)
+        ),
         after=(learned[-1],),
     )
     reporter.say(f"calibrate: T={stage.result['temperature']:.3f}; decide: {stage.result['rule_reason']}")
+    if "why" in stage.result.get("ood", {}):
+        reporter.say(f"ood: {stage.result['ood']['why']}")
     return stage
 
 
@@ -59,7 +68,7 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
     model.rule, result["rule_reason"], result["rules"] = _decide(recipe, splits, probabilities)
     result["rule"] = model.rule.to_dict()
     if recipe.ood.enabled:
-        model.ood, held_out = _reference(recipe, splits, model, logits, learned, reporter)
+        model.ood, held_out, result["ood"] = make_reference(recipe, splits, model, logits, learned, reporter)
         model.ood.known = _known(recipe, splits, model.ood, held_out, probabilities, model.rule)
     model.provenance = {
         "recipe": recipe.model_dump(mode="json"),
@@ -114,44 +123,6 @@ def _thresholds(probabilities: np.ndarray, grades: np.ndarray, objective: str) -
     if rule is None:
         raise RecipeError("the model gives too few different probabilities on dev_id", where="decide.rule")
     return rule
-
-
-def _reference(
-    recipe: Recipe,
-    splits: Splits,
-    model: RelevanceModel,
-    dev_logits: np.ndarray,
-    learned: list[Stage],
-    reporter: Reporter,
-) -> tuple[OODReference, np.ndarray]:
-    """The reference, and the features of dev_id that it ranks by."""
-    settings, train, dev = recipe.ood, splits.train, splits.dev_id
-    kept = reference_rows(recipe, len(train))
-    detector = make_detector(settings.detector, **settings.params)
-    if detector.reads == "logits":
-        with reporter.bar("ood: logits of train", len(kept)) as advance:
-            rows = model.logits(model.encode(train.take(kept)), progress=advance)
-        held_out, spec = dev_logits, {"source": "logits"}
-    else:
-        features = FeatureSpec(settings.source, settings.layer, settings.pooling)
-        frozen = load_frozen(learned, features)
-        if frozen is not None:
-            rows, held_out = frozen["train"][kept], frozen["dev_id"]
-        else:
-            with reporter.bar("ood: features", len(kept) + len(dev)) as advance:
-                rows = model.features(model.encode(train.take(kept)), features, progress=advance)
-                held_out = model.features(model.encode(dev), features, progress=advance)
-        spec = features.to_dict()
-    found = fit_reference(rows, held_out, detector=detector, grades=train.grades[kept], feature_spec=spec)
-    return found, held_out
-
-
-def reference_rows(recipe: Recipe, count: int) -> np.ndarray:
-    """Which of ``count`` training pairs the OOD reference is fitted on, in its order."""
-    most = recipe.ood.max_reference
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(recipe.seed).choice(count, most, replace=False))
 
 
 def _known(

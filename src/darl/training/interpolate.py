@@ -59,17 +59,23 @@ class Candidate:
 
 
 def choose(
-    candidates: list[Candidate], *, plain: Candidate, max_id_loss: float, min_gain: float
+    candidates: list[Candidate],
+    *,
+    plain: Candidate,
+    max_id_loss: float,
+    min_gain: float,
+    called: str = "plain tuning",
 ) -> tuple[Candidate, str]:
     """The candidate to keep, and why in words.
 
-    Allowed are candidates that lose at most ε = ``max_id_loss`` on dev_id against plain tuning. Of these:
+    Allowed are candidates that lose at most ε = ``max_id_loss`` on dev_id against ``plain``, which is plain tuning
+    (or whatever it is ``called``). Of these:
 
     1. the best on dev_ood, if it gains at least ``min_gain`` there;
     2. else the best on dev_id that loses at most ε on dev_ood, if it gains at least ``min_gain`` on dev_id;
-    3. else plain tuning.
+    3. else ``plain``.
 
-    Without a dev_ood only 2 and 3 apply. So the choice is never worse than plain tuning on dev by more than ε.
+    Without a dev_ood only 2 and 3 apply. So the choice is never worse than ``plain`` on dev by more than ε.
 
     >>> plain = Candidate("random", 1.0, 0.50, 0.40)
     >>> other = Candidate("probe", 0.8, 0.499, 0.43)
@@ -91,6 +97,6 @@ def choose(
     best = out if ood_gain(out) >= min_gain else inside if id_gain(inside) >= min_gain else plain
     if best == plain:
         near = f"; the best other was {out}" if out != plain else ""
-        return plain, f"kept plain tuning, {plain}: no candidate gained {min_gain:g} within the bounds{near}"
+        return plain, f"kept {called}, {plain}: no candidate gained {min_gain:g} within the bounds{near}"
     shift = "" if best.ood_value is None else f"{ood_gain(best):+.4f} on dev_ood and "
-    return best, f"chose {best}: {shift}{id_gain(best):+.4f} on dev_id against plain tuning, {plain}"
+    return best, f"chose {best}: {shift}{id_gain(best):+.4f} on dev_id against {called}, {plain}"

@@ -16,6 +16,8 @@ from darl.model.head import head_of
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, read_json
+from darl.training.augment import augment_stage
+from darl.training.dev import DevJudge
 from darl.training.frozen import base_features_wanted, save_frozen
 from darl.training.interpolate import Candidate, choose, interpolate
 from darl.training.probe import fit_probe
@@ -26,7 +28,6 @@ from darl.training.starts import (
     WEIGHTS,
     class_weights,
     fresh_model,
-    load_state,
     make_recipe_loss,
     start_model,
     state_of,
@@ -39,7 +40,8 @@ from darl.training.verbalizer import tune_verbalizer
 def learn_stages(
     recipe: Recipe, splits: Splits, run: Run, reporter: Reporter, *, before: tuple[Stage, ...] = ()
 ) -> list[Stage]:
-    """Run probe, tune and interpolate; the last stage's folder holds the chosen weights.
+    """Run probe, tune and interpolate, and where the recipe names a model from before new labels, the choice between
+    that one and this; the last stage's folder holds the chosen weights.
 
     Args:
         before: stages that the splits depend on.
@@ -84,12 +86,16 @@ def learn_stages(
         stages.append(stage)
     chosen = run.stage(
         "interpolate",
-        {"interpolate": recipe.interpolate.model_dump(mode="json"), "objective": recipe.objective},
+        {"interpolate": recipe.interpolate.model_dump(mode="json", exclude={"before"}), "objective": recipe.objective},
         lambda folder: _interpolate(recipe, splits, folder, dict(zip(starts, tuned, strict=True)), probe, reporter),
         after=tuple(stages),
     )
     reporter.say(f"interpolate: {chosen.result['why']}{_again(chosen)}")
-    return [*stages, chosen]
+    if recipe.interpolate.before is None:
+        return [*stages, chosen]
+    augmented = augment_stage(recipe, splits, run, chosen, reporter)
+    reporter.say(f"augment: {augmented.result['why']}{_again(augmented)}")
+    return [*stages, chosen, augmented]
 
 
 def _again(stage: Stage) -> str:
@@ -177,33 +183,20 @@ def _interpolate(
 ) -> dict[str, Any]:
     settings = recipe.interpolate
     alphas = [1.0] if not settings.enabled else sorted({*settings.alphas, 1.0}, reverse=True)
-    devs = {"id": splits.dev_id, **({"ood": splits.dev_ood} if splits.dev_ood is not None else {})}
-    devs = {name: t.sample(settings.dev_limit, 0) if len(t) > settings.dev_limit else t for name, t in devs.items()}
-    model = fresh_model(recipe)
-    encoded = {name: model.encode(table) for name, table in devs.items()}
+    judge = DevJudge(recipe, splits)
     candidates: list[Candidate] = []
     # a random head says nothing before it is tuned, unless the other end is a saved model
     places = [(s, a) for s in tuned for a in alphas if a > 0 or s != "random" or settings.start != "start"]
     worth_choosing = len(places) > 1
-    total = len(places) * sum(map(len, devs.values()))
-    with reporter.bar("interpolate: dev", total if worth_choosing else 0) as advance:
+    with reporter.bar("interpolate: dev", len(places) * judge.pairs if worth_choosing else 0) as advance:
         for start, stage in tuned.items():
             ends = _start_state(recipe, start, probe, settings.start), load_file(stage.folder / WEIGHTS)
             for alpha in (a for s, a in places if s == start):
-                if not worth_choosing:
-                    candidates.append(Candidate(start, alpha, 0.0, None))
-                    continue
-                load_state(model, interpolate(*ends, alpha))
-                values = {
-                    name: objective_value(
-                        recipe.objective,
-                        devs[name].grades,
-                        model.logits(encoded[name], progress=advance).argmax(1),
-                        model.scale.size,
-                    )
-                    for name in devs
-                }
-                candidates.append(Candidate(start, alpha, values["id"], values.get("ood")))
+                candidates.append(
+                    judge.candidate(start, alpha, interpolate(*ends, alpha), advance)
+                    if worth_choosing
+                    else Candidate(start, alpha, 0.0, None)
+                )
     plain = next(c for c in candidates if c.alpha == 1.0 and c.start == next(iter(tuned)))
     best, why = choose(candidates, plain=plain, max_id_loss=settings.max_id_loss, min_gain=settings.min_gain)
     if not worth_choosing:

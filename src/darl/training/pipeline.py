@@ -1,51 +1,18 @@
-"""fit: one recipe to one run folder, stage by stage, resumable.
-
-splits → (teacher) → probe → tune (from each start) → interpolate → calibrate → model → evaluate
-"""
+"""fit: from a recipe to a model, by one run or by rounds of labels."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from darl.errors import RecipeError
-from darl.evaluation import Evaluation, evaluate_predictions, render
-from darl.model import RelevanceModel
-from darl.pairs import PairTable
 from darl.progress import Reporter, quiet_libraries
 from darl.recipe.file import load_recipe
 from darl.recipe.settings import Recipe
-from darl.storage import atomic_file, atomic_write_json, atomic_write_text, storage_errors
-from darl.training.finish import finish_stage
-from darl.training.learn import learn_stages
-from darl.training.processes import barrier, device, is_main
-from darl.training.run import Run, Stage
-from darl.training.splits import Splits, load_splits
-from darl.training.starts import check_backbone
-from darl.training.teacher import teach
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """A finished run.
-
-    Attributes:
-        folder: the run. model_path: the final model in it.
-        metrics: what ``metrics.json`` holds: evaluation, choices, times.
-        evaluation: quality on each test set with intervals and the ID–OOD gap, or None without test sets.
-        summary: the same as a text table.
-    """
-
-    folder: Path
-    model_path: Path
-    metrics: dict[str, Any]
-    evaluation: Evaluation | None
-    summary: str
+from darl.training.one_run import FitResult, fit_one
+from darl.training.processes import is_main
+from darl.training.rounds import fit_rounds, refuse_rounds_in
+from darl.training.run import Run
 
 
 def fit(
@@ -56,7 +23,7 @@ def fit(
     redo: bool = False,
     quiet: bool = False,
 ) -> FitResult:
-    """Train, interpolate, calibrate and judge one model.
+    """Train, interpolate, calibrate and judge one model; with ``rounds`` in the recipe, do so in rounds of labels.
 
     Args:
         recipe: a :class:`Recipe` or the path of a YAML file.
@@ -66,6 +33,7 @@ def fit(
         quiet: say nothing.
 
     Raises:
+        LabelsAwaitedError: a round has picked pairs, and their labels are not there yet.
         DarlError: whatever was wrong, with the mend; what was finished stays and the same call resumes.
     """
     quiet_libraries()
@@ -75,108 +43,11 @@ def fit(
         raise RecipeError("overrides go with a recipe file, not with a Recipe", mend="use recipe.model_copy")
     folder = Path(run or recipe.output.replace("{name}", recipe.name))
     reporter = Reporter(quiet=quiet or not is_main())
-    opened = Run(folder, recipe, redo=redo)
-    try:
-        return _fit(recipe, opened, reporter)
-    finally:
-        opened.close()
+    if recipe.rounds is not None:
+        return fit_rounds(recipe, folder, reporter, redo=redo)
+    refuse_rounds_in(folder)
+    with Run(folder, recipe, redo=redo) as opened:
+        return fit_one(recipe, opened, reporter)
 
 
-def _fit(recipe: Recipe, run: Run, reporter: Reporter) -> FitResult:
-    started = time.perf_counter()
-    if is_main() and not (run.folder / "stages" / "finish" / "stage.json").exists():
-        check_backbone(recipe)
-    barrier()  # the main process has fetched the backbone, the others find it
-    splits = load_splits(recipe, run.folder)
-    reporter.say(f"{recipe.name}: " + ", ".join(f"{name} {size}" for name, size in splits.sizes().items()))
-    before: tuple[Stage, ...] = ()
-    if recipe.teacher is not None:
-        splits, asked = teach(recipe, splits, run, reporter)
-        before = (asked,)
-    learned = learn_stages(recipe, splits, run, reporter, before=before)
-    finished = finish_stage(recipe, splits, run, learned, reporter)
-    model_path = run.folder / "model"
-    evaluation, predictions = None, {}
-    if is_main():
-        model = RelevanceModel.from_pretrained(
-            finished.folder / "model", device=device(), trust_remote_code=recipe.backbone.trust_remote_code
-        )
-        evaluation, predictions = judge(model, splits.tests, recipe, reporter)
-        _publish(finished.folder / "model", model_path)
-        metrics = {
-            "name": recipe.name,
-            "seed": recipe.seed,
-            "sizes": splits.sizes(),
-            "choices": {stage.name: stage.result for stage in (*before, *learned, finished)},
-            "evaluation": evaluation.to_dict() if evaluation else None,
-            "seconds": time.perf_counter() - started,
-        }
-        with storage_errors(run.folder):
-            for name, arrays in predictions.items():
-                with atomic_file(run.folder / f"predictions-{name}.npz") as scratch, scratch.open("wb") as file:
-                    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            atomic_write_json(run.folder / "metrics.json", metrics)
-        summary = render(evaluation, "text") if evaluation else "no test sets in the recipe: nothing to judge"
-        atomic_write_text(run.folder / "summary.txt", summary + "\n")
-    else:
-        metrics, summary = {}, ""
-    barrier()
-    return FitResult(run.folder, model_path, metrics, evaluation, summary)
-
-
-def judge(
-    model: RelevanceModel, tests: dict[str, PairTable], recipe: Recipe, reporter: Reporter
-) -> tuple[Evaluation | None, dict[str, dict[str, np.ndarray]]]:
-    """Quality on every test set, the first being ID, and the predictions themselves."""
-    if not tests:
-        return None, {}
-    found, predictions = {}, {}
-    for name, table in tests.items():
-        with reporter.bar(f"judge {name}", len(table)) as advance:
-            scores = model.score(table, ood=False, progress=advance)
-        found[name] = evaluate_predictions(
-            table.grades,
-            scores.probabilities,
-            scores.grades,
-            scale=model.scale,
-            groups=table.query_groups(),
-            relevance=scores.relevance,
-            slices={column: table.column(column) for column in recipe.data.slices if table.has(column)},
-            bootstrap=recipe.evaluate.bootstrap,
-            seed=0,
-            min_pairs=recipe.evaluate.min_slice,
-        )
-        predictions[name] = {
-            "grades": table.grades,
-            "probabilities": scores.probabilities,
-            "predicted": scores.grades,
-            "groups": table.query_groups(),
-        }
-    return Evaluation.of(found, id_split=next(iter(tests))), predictions
-
-
-def _publish(source: Path, target: Path) -> None:
-    """Make ``target`` the finished model, by hard links where the disk allows: no second copy of the weights."""
-    import os
-    import shutil
-
-    from darl.storage import atomic_folder
-
-    old = target.with_name(target.name + ".old")
-
-    def link(one: str, two: str) -> None:
-        try:
-            os.link(one, two)
-        except OSError:
-            shutil.copy2(one, two)
-
-    with storage_errors(target):
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            os.rename(target, old)  # at no time half a model stands under the final name
-        with atomic_folder(target) as partial:
-            shutil.copytree(source, partial, copy_function=link, dirs_exist_ok=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-__all__ = ["FitResult", "Splits", "fit", "judge"]
+__all__ = ["FitResult", "fit"]

@@ -14,6 +14,7 @@ is used again only under the same key.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -21,17 +22,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from darl.errors import RunError
+from pydantic import ValidationError
+
+from darl.errors import DarlError, RunError
 from darl.recipe.file import recipe_to_yaml
 from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, atomic_write_text, read_json, stable_hash, storage_errors
 from darl.training.processes import barrier, is_main
 
 PACKAGES = ("darl", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scikit-learn", "pyarrow")
-# these do not change what is computed
-COSMETIC = ("name", "output", "evaluate")
+# these do not change what was computed; where labels come from is nothing to the labels themselves
+COSMETIC = {"name", "output", "evaluate", "rounds.count", "rounds.labels"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Stage:
     reused: bool
 
 
-class Run:
-    """One run folder, locked against other processes while it is open.
+class RecipeFolder:
+    """A folder that belongs to one recipe, locked against other processes while it is open; a context manager.
 
     Raises:
         RunError: the folder belongs to another recipe (``redo`` allows it), or another process has it.
@@ -56,7 +59,7 @@ class Run:
     def __init__(self, folder: Path, recipe: Recipe, *, redo: bool = False) -> None:
         self.folder, self.recipe, self.redo = folder, recipe, redo
         with storage_errors(folder):
-            (folder / "stages").mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             if is_main():
                 self._lock = self._take_lock()
                 try:
@@ -67,6 +70,12 @@ class Run:
                     self.close()
                     raise
         barrier()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _take_lock(self) -> int:
         handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
@@ -93,6 +102,8 @@ class Run:
 
         try:
             before, now = yaml.safe_load(path.read_text(encoding="utf-8")), self.recipe.model_dump(mode="json")
+            with contextlib.suppress(ValidationError, DarlError):  # keys that it lacks had their defaults
+                before = Recipe.model_validate(before).model_dump(mode="json")
         except (yaml.YAMLError, UnicodeDecodeError):
             before = None
         if not isinstance(before, dict):
@@ -101,13 +112,22 @@ class Run:
                 where=self.folder,
                 mend="choose another folder with --run, or add --redo to write it anew",
             )
-        changed = [key for key in differing_keys(before, now) if key.split(".")[0] not in COSMETIC]
+        changed = [key for key in differing_keys(before, now) if not _is_cosmetic(key)]
         if changed:
             raise RunError(
                 f"the folder holds a run of another recipe; changed: {', '.join(changed[:8])}",
                 where=self.folder,
                 mend="choose another folder with --run, or add --redo to do the stages again that the change affects",
             )
+
+
+class Run(RecipeFolder):
+    """The folder of one run, with its stages."""
+
+    def __init__(self, folder: Path, recipe: Recipe, *, redo: bool = False) -> None:
+        with storage_errors(folder):
+            (folder / "stages").mkdir(parents=True, exist_ok=True)
+        super().__init__(folder, recipe, redo=redo)
 
     def stage(
         self,
@@ -175,6 +195,10 @@ class Run:
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         atomic_write_text(mark, key)
+
+
+def _is_cosmetic(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{name}.") for name in COSMETIC)
 
 
 def versions() -> dict[str, str]:

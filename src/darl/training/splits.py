@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from darl.errors import EmptySplitError, MissingGradeError
+from darl.errors import EmptySplitError, MissingGradeError, RecipeError
 from darl.grades import GradeScale
 from darl.pairs import PairTable, read_pairs
 from darl.pairs.leaks import check_leaks
 from darl.pairs.splitting import split_pairs
-from darl.recipe.settings import DataSettings, Recipe, Source
+from darl.recipe.data import DataSettings, Source
+from darl.recipe.settings import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
 
     Raises:
         BadRowsError, DataError: a file cannot be used.
-        EmptySplitError: a split is empty.
+        EmptySplitError: a split is empty. RecipeError: dev_id must be cut, and no source may be.
         LeakError: an evaluation query stands in training.
         MissingGradeError: train or dev_id lacks a grade of the scale. With a teacher, ungraded training pairs
             are kept for it to grade, and this is checked later.
@@ -77,19 +78,30 @@ def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
     parts = [read(source, f"train-{i}", graded=not taught) for i, source in enumerate(data.train)]
     if any(part.weights is not None for part in parts):
         parts = [p if p.weights is not None else p.with_column("weight", np.ones(len(p))) for p in parts]
-    train = parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
     tests = {name: read(source, f"test-{name}") for name, source in data.tests.items()}
     dev_ood = read(data.dev_ood, "dev_ood") if data.dev_ood else None
     if data.dev_id is not None:
-        dev_id = read(data.dev_id, "dev_id")
+        train, dev_id = _joined(parts), read(data.dev_id, "dev_id")
     else:
-        train, dev_id, cut = _cut(train, data, need_test=not tests)
-        tests = {"id": cut, **tests} if cut is not None else tests
+        kept = [part for part, source in zip(parts, data.train, strict=True) if not source.cut]
+        known = [part for part, source in zip(parts, data.train, strict=True) if source.cut]
+        if not known:
+            raise RecipeError(
+                "dev_id would have to be cut from `data.train`, and none of its sources may be cut",
+                where="data.train",
+                mend="name data.dev_id, or leave out a `cut: false`",
+            )
+        train, dev_id, cut = _cut(_joined(known), data, need_test=not tests)
+        train, tests = _joined([train, *kept]), {"id": cut, **tests} if cut is not None else tests
     if not taught:
         require_every_grade(train, dev_id, scale)
     judging = {"dev_id": dev_id, **({"dev_ood": dev_ood} if dev_ood is not None else {})}
     check_leaks(train, judging | {f"test {name}": table for name, table in tests.items()})
     return Splits(train, dev_id, dev_ood, tests)
+
+
+def _joined(parts: list[PairTable]) -> PairTable:
+    return parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
 
 
 def read_source(
@@ -105,7 +117,7 @@ def read_source(
     table = read_pairs(
         source.path if isinstance(source.path, str) else list(source.path),
         scale=scale,
-        columns=data.columns,
+        columns=data.columns if source.columns is None else source.columns,
         where=source.where,
         on_bad_rows=data.on_bad_rows,
         skipped_to=skipped_folder / f"skipped-{name}.jsonl" if skipped_folder and data.on_bad_rows == "skip" else None,

@@ -8,8 +8,8 @@ from pathlib import Path
 from darl.errors import DarlError, DataError
 from darl.model.saving import model_folder
 from darl.pairs import PairTable
+from darl.recipe.data import Source
 from darl.recipe.file import load_recipe
-from darl.recipe.settings import Source
 from darl.training.splits import load_splits
 
 
@@ -43,4 +43,6 @@ def run_splits(model: str | Path) -> RunData | None:
         ) from error
     evaluations = {"dev_id": splits.dev_id, **({"dev_ood": splits.dev_ood} if splits.dev_ood is not None else {})}
     evaluations |= {f"test {name}": table for name, table in splits.tests.items()}
-    return RunData(splits.train, evaluations, recipe.data.pool, recipe.data.columns)
+    pool = recipe.data.pool
+    columns = recipe.data.columns if pool is None or pool.columns is None else pool.columns
+    return RunData(splits.train, evaluations, pool, columns)
