@@ -172,9 +172,13 @@ def headline(rows: list[dict], speed: list[dict]) -> dict[str, float]:
     by_method = {one["method"]: one["tiers"] for one in rows}
     found: dict[str, float] = {}
     for tier, figures in by_method.get("student", {}).items():
-        for other in ("teacher", "direct"):
-            if f"macro_f1_minus_{other}" in figures:
-                found[f"{tier}_macro_f1_minus_{other}"] = figures[f"macro_f1_minus_{other}"][0]
+        if "macro_f1_minus_teacher" in figures:
+            found[f"{tier}_f1_loss"] = -figures["macro_f1_minus_teacher"][0]
+        if "macro_f1_minus_direct" in figures:
+            found[f"{tier}_f1_gain_over_direct"] = figures["macro_f1_minus_direct"][0]
+    for name in ("f1_loss", "f1_gain_over_direct"):
+        if f"id_{name}" in found:
+            found[name] = found[f"id_{name}"]
     if speed:
         rate = {one["model"]: one["pairs_per_second"] for one in speed}
         found["speed_ratio"] = rate["student"] / rate["teacher"]

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": LOW,
     "losses": {"errors", "grades", "decisions"},
     "ood": {"errors", "grades", "decisions", "storage"},
-    "labelling": LOW,
+    "labelling": LOW | {"evaluation"},
     "model": LOW | {"ood"},
     "dasa": LOW | {"ood", "model"},
     "export": LOW | MIDDLE | {"model"},
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
     "serving": LOW | MIDDLE | {"model", "dasa", "export", "recipe", "progress", "training", "verbs"},
     "drift": LOW | MIDDLE | {"model", "recipe", "progress", "training", "verbs", "report"},
+    "scale_out": LOW | MIDDLE | {"model", "progress", "verbs"},
     "doctor": LOW | {"model"},
     "cli": LOW
     | MIDDLE
@@ -56,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "labelling",
         "serving",
         "drift",
+        "scale_out",
     },
 }
 FACADE = {"__init__", "__main__"}  # the package's own front door names everything

@@ -31,6 +31,13 @@ def score(
     tokens_per_batch: Annotated[
         int | None, typer.Option(min=1, help="Distinct tokens of a forward pass; see `darl doctor --bench`.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: the workers of a cluster score, or one worker a core here.")
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="With ray: how many; default one a core or GPU.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="With ray: the cluster; default RAY_ADDRESS, or one of its own here.")
+    ] = None,
     quiet: Quiet = False,
     output: Annotated[Output, typer.Option(help="How to print what was done.")] = "text",
 ) -> None:
@@ -43,6 +50,11 @@ def score(
         from darl.verbs.score import check_target, score_pairs
 
         check_target(out, file)  # before the model is loaded
+        elsewhere = None
+        if engine == "ray":
+            from darl.scale_out import RayEngine
+
+            elsewhere = RayEngine(model, runtime=runtime, device=device, workers=workers, address=ray_address)
         result = score_pairs(
             as_scorer(model, runtime=runtime, device=device),
             file,
@@ -53,6 +65,7 @@ def score(
             ood=ood,
             prefix=prefix,
             tokens_per_batch=tokens_per_batch,
+            engine=elsewhere,
             quiet=quiet,
         )
     if output == "json":

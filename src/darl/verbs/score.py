@@ -25,6 +25,8 @@ from darl.verbs.inputs import OnBadRows, as_scorer
 from darl.verbs.score_parts import ScoreParts
 from darl.verbs.score_source import ScoreSource, Shard, open_score_source
 
+# Shards in, (number, results) out in any order; the options are those of PairScorer.score_encoded.
+ShardEngine = Callable[[Iterator[Shard], dict[str, Any]], Iterator[tuple[int, pa.Table]]]
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
 PREFIX = "darl_"
 
@@ -73,6 +75,7 @@ def score_pairs(
     prefix: str | None = None,
     chunk: int = CHUNK,
     tokens_per_batch: int | None = None,
+    engine: ShardEngine | None = None,
     quiet: bool = True,
 ) -> ScoreResult:
     """Score every pair of a source; one result a pair, in the source's order, all its columns kept.
@@ -95,11 +98,12 @@ def score_pairs(
             has one of them.
         chunk: pairs held and scored at a time; the source itself may be larger than memory.
         tokens_per_batch: distinct tokens of a forward pass; default the model's own.
+        engine: does the shards elsewhere, as :class:`darl.scale_out.RayEngine` does; needs files and ``out``.
         quiet: no progress on standard error.
 
     Raises:
         ModelError: the model cannot be loaded.
-        DataError: the source cannot be read, or ``out`` is one of its files.
+        DataError: the source cannot be read, ``out`` is one of its files, or ``engine`` got no files.
         StorageError: ``out`` cannot be written.
     """
     if out is not None:
@@ -109,7 +113,9 @@ def score_pairs(
     ood = ood and model.ood is not None
     names = _result_names(pairs.schema.names, model, ood, prefix)
     reporter, start = Reporter(quiet=quiet), time.monotonic()
-    resumable = out is not None and pairs.shards > 1 and pairs.in_files()
+    resumable = out is not None and pairs.in_files() and (pairs.shards > 1 or engine is not None)
+    if engine is not None and not resumable:
+        raise DataError("only a file can be scored into a file by an engine", mend="name both, or leave the engine out")
     parts = None
     if resumable:
         job = {"darl": darl.__version__, "pairs": pairs.fingerprint(), "model": model.fingerprint()}
@@ -120,7 +126,10 @@ def score_pairs(
     budget = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
     waiting = max(0, pairs.rows - done * chunk)
     with reporter.bar("scoring", waiting) as advance:
-        results = _results(model, pairs, parts, names, advance, {"ood": ood} | budget)
+        options = {"ood": ood} | budget
+        if engine is not None and parts is not None:
+            _elsewhere(engine, pairs, parts, names, advance, options)
+        results = _results(model, pairs, parts, names, advance, options)
         if out is None:
             whole = pa.concat_tables(list(results))
             return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole)
@@ -158,6 +167,21 @@ def _results(
             if parts is not None:
                 parts.write(shard.number, found)
             yield _append(shard.table, found)
+
+
+def _elsewhere(
+    engine: ShardEngine,
+    pairs: ScoreSource,
+    parts: ScoreParts,
+    names: tuple[str, ...],
+    advance: Callable[[int], None],
+    options: dict[str, Any],
+) -> None:
+    """Every shard that is missing, scored by the engine and kept."""
+    with closing(ahead(shard for shard in pairs if not parts.has(shard.number))) as shards:
+        for number, found in engine(shards, options):
+            parts.write(number, found.rename_columns(list(names)))
+            advance(found.num_rows)
 
 
 def _beside(pairs: ScoreSource, parts: ScoreParts) -> Iterator[pa.Table]:

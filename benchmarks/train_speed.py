@@ -1,0 +1,155 @@
+"""Training steps a second: darl against sentence-transformers' CrossEncoderTrainer, the same pairs, loss and dtype.
+
+    python benchmarks/train_speed.py                          # SmolLM2-135M on retail, bare prompt and guideline
+    python benchmarks/train_speed.py --backbone minilm-l6 --prompts bare --steps 10
+
+Both fine-tune all weights of the same saved folder in float32 with AdamW and cross-entropy on the same pairs in
+batches of --batch, in turn. The time is that between the ends of the first and the last step, so neither pays for
+its start. `ratio_PROMPT` is of the median pairs a second, `ratio` that of the bare prompt; the rows have every run. A
+step costs darl its distinct tokens: what the batch's pairs share (the prompt, a query that comes twice) stands once,
+and nothing is padded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import CrossEncoder
+from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
+from transformers import TrainerCallback
+
+from darl.grades import GradeScale
+from darl.losses import make_loss
+from darl.model import RelevanceModel
+from darl.pairs import PairTable, read_pairs
+from darl.progress import quiet_libraries
+from darl.recipe.file import load_recipe
+from darl.recipe.settings import Recipe
+from darl.storage import atomic_write_json
+from darl.training.tune import tune
+from machine import commit, machine
+from peer import PROMPTS
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "train_speed.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="smollm2-135m")
+    parser.add_argument("--prompts", nargs="+", default=["bare", "guideline"], choices=list(PROMPTS))
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=5, help="of each run; the first is not timed")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args()
+    quiet_libraries()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    count = args.batch * args.steps
+    recipe = load_recipe(
+        HERE / "recipes" / "retail.yaml",
+        [f"backbone.name={args.backbone}", f"data.train.sample={count}", f"tune.batch_size={args.batch}",
+         "tune.epochs=1", "tune.freeze_embeddings=false", "loss=cross_entropy", "tune.precision=float32",
+         "tune.checkpoints=1"],
+    )  # fmt: skip
+    source = recipe.data.train[0]
+    pairs = read_pairs(source.path, scale=recipe.grades.scale(), where=source.where).sample(count, seed=0)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for prompt in args.prompts:
+            folder = save(args.backbone, prompt, Path(scratch) / prompt)
+            rows += compare(folder, prompt, pairs, recipe, args, Path(scratch))
+    found = headline(rows)
+    for row in rows:
+        print(f"{row['prompt']:<10} {row['way']:<20} {row['pairs_per_second']:7.2f} pairs/s  {row['seconds']}")
+    print(found)
+    command = f"python benchmarks/train_speed.py --backbone {args.backbone} --batch {args.batch}"
+    command += f" --steps {args.steps} --repeats {args.repeats}"
+    facts = {"benchmark": "train_speed", "command": command, "commit": commit()}
+    facts["machine"] = machine() | {"threads": torch.get_num_threads()}
+    atomic_write_json(RESULTS, facts | {"headline": found, "rows": rows})
+
+
+def save(backbone: str, prompt: str, folder: Path) -> Path:
+    """A model with a fresh head, as a folder that both tools load."""
+    model = RelevanceModel.from_backbone(
+        backbone, GradeScale(("irrelevant", "weak", "strong")), template=PROMPTS[prompt], max_length=160
+    )
+    model.network.to(torch.float32)  # type: ignore[arg-type]
+    return model.save_pretrained(folder)
+
+
+def compare(
+    folder: Path, prompt: str, pairs: PairTable, recipe: Recipe, args: argparse.Namespace, scratch: Path
+) -> list[dict]:
+    """Seconds and mean loss of each run of each tool."""
+    seconds: dict[str, list[float]] = {"darl": [], "CrossEncoderTrainer": []}
+    losses: dict[str, list[float]] = {name: [] for name in seconds}
+    for repeat in range(args.repeats):
+        for name in list(seconds) if repeat % 2 == 0 else list(seconds)[::-1]:
+            way = ours if name == "darl" else theirs
+            took, loss = way(folder, pairs, recipe, scratch / f"{prompt}-{name}-{repeat}")
+            seconds[name].append(took)
+            losses[name].append(loss)
+    timed = len(pairs) - args.batch
+    return [
+        {
+            "prompt": prompt, "way": name, "pairs": timed, "pairs_per_second": timed / float(np.median(taken)),
+            "seconds": np.round(taken, 2).tolist(), "mean_loss": np.round(losses[name], 4).tolist(),
+        }
+        for name, taken in seconds.items()
+    ]  # fmt: skip
+
+
+def ours(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[float, float]:
+    """Seconds from the end of the first step to that of the last, and the mean loss."""
+    model = RelevanceModel.from_pretrained(folder)
+    ends: list[float] = []
+
+    def advance(_done: int) -> None:
+        ends.append(time.perf_counter())
+
+    encoded = model.encode(queries=pairs.queries, items=pairs.items)
+    loss = make_loss("cross_entropy", model.scale.size)
+    logged = tune(model, encoded, pairs.grades, loss, recipe, out, advance=advance)
+    return ends[-1] - ends[0], float(logged["train_loss"])
+
+
+def theirs(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[float, float]:
+    """The same of the peer."""
+    ends: list[float] = []
+
+    class Stamps(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            ends.append(time.perf_counter())
+
+    model = CrossEncoder(str(folder), device="cpu", max_length=160)
+    data = Dataset.from_dict({"query": pairs.queries, "item": pairs.items, "label": [int(g) for g in pairs.grades]})
+    settings = CrossEncoderTrainingArguments(
+        output_dir=str(out), num_train_epochs=1, per_device_train_batch_size=recipe.tune.batch_size,
+        learning_rate=9e-5, use_cpu=True, save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1,
+    )  # fmt: skip
+    trainer = CrossEncoderTrainer(
+        model=model, args=settings, train_dataset=data, loss=CrossEntropyLoss(model), callbacks=[Stamps()]
+    )
+    trainer.train()
+    return ends[-1] - ends[0], float(np.mean([entry["loss"] for entry in trainer.state.log_history if "loss" in entry]))
+
+
+def headline(rows: list[dict]) -> dict[str, float]:
+    speed = {(row["prompt"], row["way"]): row["pairs_per_second"] for row in rows}
+    prompts = dict.fromkeys(prompt for prompt, _ in speed)
+    found = {f"ratio_{p}": speed[p, "darl"] / speed[p, "CrossEncoderTrainer"] for p in prompts}
+    return {"ratio": found.get("ratio_bare", min(found.values()))} | found
+
+
+if __name__ == "__main__":
+    main()

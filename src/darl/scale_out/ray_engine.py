@@ -1,0 +1,146 @@
+"""RayEngine: shards out to the workers of a Ray cluster, results back, each shard exactly once.
+
+One process reads the pairs, hands each worker a shard and one more to wait, and keeps every result as it comes, so
+memory is bounded by the workers and not by the file. Actors rather than a Ray dataset, because a shard is the unit
+that resumes: a worker that dies is started again and its shard is scored again, and since only whole results are kept,
+no row is lost or stands twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from darl.errors import DarlError, MissingExtraError, ModelError
+from darl.scale_out.worker import ShardWorker
+from darl.verbs.score_source import Shard
+
+AHEAD = 2  # shards a worker holds: the one it scores, and one that waits
+RETRIES = 3
+
+
+class RayEngine:
+    """Scores shards on a cluster; pass it to :func:`darl.score_pairs` as ``engine``.
+
+    Args:
+        model: the folder of a model, a run or an export. Every machine must see it under this path.
+        runtime: ``onnx`` for a folder that ``darl export`` wrote.
+        device: of each worker; with ``cuda`` a worker takes one GPU.
+        workers: how many; default one a core, or one a GPU.
+        threads: of each worker; default the cores divided among the workers.
+        address: of a running cluster, as ``ray.init`` takes it; default ``RAY_ADDRESS``, or a cluster on this
+            machine for as long as the job takes.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+
+    For instance::
+
+        darl.score_pairs(model, "pairs.parquet", "scored.parquet", engine=RayEngine(model, workers=8))
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        runtime: Literal["torch", "onnx"] = "torch",
+        device: str | None = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError("Ray is not installed", mend="pip install 'darl[ray]'") from error
+        self._ray = ray
+        self.model, self.runtime, self.device = str(Path(model).expanduser().resolve()), runtime, device
+        self.workers, self.threads, self.address = workers, threads, address
+
+    def __call__(self, shards: Iterator[Shard], options: dict[str, Any]) -> Iterator[tuple[int, pa.Table]]:
+        """(number of the shard, its results) as they come, not in order.
+
+        Raises:
+            ModelError: a worker cannot load the model, or died on one shard again and again.
+        """
+        ray = self._ray
+        with self._cluster():
+            actors = self._actors()
+            free = deque(actor for _ in range(AHEAD) for actor in actors)
+            waiting: dict[Any, tuple[Any, int]] = {}
+            source = iter(shards)
+            shard = next(source, None)
+            while shard is not None or waiting:
+                while shard is not None and free:
+                    actor = free.popleft()
+                    result = actor.score.remote(shard.queries, shard.items, options)
+                    waiting[result] = actor, shard.number
+                    shard = next(source, None)
+                (done, *_), _ = ray.wait(list(waiting), num_returns=1)
+                actor, number = waiting.pop(done)
+                free.append(actor)
+                yield number, self._result(done, number)
+
+    def _result(self, done: Any, number: int) -> pa.Table:
+        ray = self._ray
+        try:
+            return ray.get(done)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, DarlError):
+                raise cause from None
+            raise ModelError(f"a worker failed on shard {number}: {cause}") from error
+        except ray.exceptions.RayActorError as error:
+            raise ModelError(
+                f"a worker died {RETRIES + 1} times on shard {number}, or could not start",
+                mend="look at its machine's memory and at Ray's logs; fewer workers or a smaller tokens_per_batch "
+                "need less. The same command goes on from the shards that are done",
+            ) from error
+
+    def _actors(self) -> list[Any]:
+        ray = self._ray
+        found = ray.cluster_resources()
+        cores, gpus = int(found.get("CPU", 1)), int(found.get("GPU", 0))
+        on_gpu = bool(self.device and self.device.startswith("cuda"))
+        if on_gpu and not gpus:
+            raise ModelError("the cluster has no GPU", mend="leave --device out, or start Ray where the GPUs are")
+        count = self.workers or (gpus if on_gpu else cores)
+        threads = self.threads or max(1, cores // count)
+        kind = ray.remote(
+            num_cpus=share_of(cores, count, threads),
+            num_gpus=share_of(gpus, count, 1) if on_gpu else 0,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+        )(ShardWorker)
+        return [kind.remote(self.model, self.runtime, self.device, threads) for _ in range(count)]
+
+    @contextmanager
+    def _cluster(self) -> Iterator[None]:
+        """The cluster that is there, or one of this job's own, which sends nobody any statistics."""
+        ray = self._ray
+        if ray.is_initialized():
+            yield
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        own = {} if self.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+        ray.init(address=self.address, log_to_driver=False, logging_level="error", **own)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def share_of(resource: int, workers: int, wanted: int) -> float:
+    """What a worker may claim so that all of them find a place: Ray takes whole numbers, or fractions below one.
+
+    >>> share_of(8, 2, 4), share_of(2, 8, 1), share_of(3, 2, 2)
+    (4, 0.25, 1)
+    """
+    each = resource / workers
+    return min(wanted, int(each)) if each >= 1 else each

@@ -1,0 +1,40 @@
+"""What one worker process does: load the model once, then score shard after shard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+
+class ShardWorker:
+    """Scores shards with a model of its own.
+
+    Args:
+        model: the folder of a model, a run or an export, as this worker's machine sees it.
+        threads: of the matrix products, so that workers of one machine do not fight over its cores.
+
+    Raises:
+        ModelError: the folder is missing, incomplete or corrupt on this machine.
+    """
+
+    def __init__(self, model: str, runtime: Literal["torch", "onnx"], device: str | None, threads: int) -> None:
+        import torch
+
+        from darl.progress import quiet_libraries
+        from darl.verbs.inputs import as_scorer
+
+        quiet_libraries()
+        torch.set_num_threads(threads)
+        self.model = as_scorer(model, runtime=runtime, device=device)
+
+    def score(self, queries: Sequence[str], items: Sequence[str], options: dict[str, Any]) -> pa.Table:
+        """One row a pair, in order: the columns of :meth:`darl.model.scores.Scores.to_arrow`."""
+        encoded = self.model.encode(queries=queries, items=items)
+        return self.model.score_encoded(encoded, **options).to_arrow()
+
+    def process(self) -> int:
+        """The process's number on its machine."""
+        return os.getpid()

@@ -1,0 +1,151 @@
+"""Scoring on a real Ray cluster of two workers on this machine: every row once and in order, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from darl.cli.main import app
+from darl.errors import DataError, ModelError
+from darl.scale_out.ray_engine import RayEngine, share_of
+from darl.verbs.score import score_pairs
+from small_model import make_small_model
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'darl[ray]'")
+ROWS, CHUNK = 300, 16
+
+
+@pytest.fixture(scope="module")
+def model(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_small_model(tiny_decoder, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    rows = [{"query": f"query {i // 7}", "item": f"item number {i}", "n": i} for i in range(ROWS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(model: Path, pairs: Path) -> pa.Table:
+    table = score_pairs(model, pairs).table
+    assert table is not None
+    return table
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
+        runtime_env={"env_vars": {"PYTHONPATH": paths}},
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+def same(found: pa.Table, expected: pa.Table) -> None:
+    assert found.column_names == expected.column_names
+    assert found["n"].to_pylist() == expected["n"].to_pylist() == list(range(ROWS))
+    for name in ("relevance_score", "ood_score"):
+        np.testing.assert_allclose(found[name].to_numpy(), expected[name].to_numpy(), atol=1e-5)
+
+
+def test_two_workers_give_what_one_process_gives(
+    cluster: None, model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    result = score_pairs(model, pairs, out, chunk=CHUNK, engine=RayEngine(model, workers=2))
+    assert result.pairs == ROWS
+    same(pq.read_table(out), alone)
+    assert not list(tmp_path.glob(".*.parts")), "nothing is left behind"
+
+
+def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
+    cluster: None, model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
+) -> None:
+    engine = RayEngine(model, workers=2)
+    made, actors = engine._actors, []
+    engine._actors = lambda: actors.extend(made()) or actors  # type: ignore[method-assign,func-returns-value]
+    numbers: list[int] = []
+
+    def killing(shards, options):
+        for number, found in engine(shards, options):
+            numbers.append(number)
+            if len(numbers) == 3:
+                os.kill(ray.get(actors[0].process.remote()), signal.SIGKILL)
+            yield number, found
+
+    out = tmp_path / "out.parquet"
+    score_pairs(model, pairs, out, chunk=CHUNK, engine=killing)
+    assert sorted(numbers) == list(range(-(-ROWS // CHUNK)))
+    same(pq.read_table(out), alone)
+
+
+def test_what_is_done_is_not_done_again(
+    cluster: None, model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
+) -> None:
+    engine, out, numbers = RayEngine(model, workers=2), tmp_path / "out.parquet", []
+
+    def stopping(shards, options):
+        for count, (number, found) in enumerate(engine(shards, options)):
+            if count == 4:
+                raise KeyboardInterrupt
+            numbers.append(number)
+            yield number, found
+
+    with pytest.raises(KeyboardInterrupt):
+        score_pairs(model, pairs, out, chunk=CHUNK, engine=stopping)
+    assert not out.exists()
+
+    def counting(shards, options):
+        for number, found in engine(shards, options):
+            assert number not in numbers[:4]
+            yield number, found
+
+    score_pairs(model, pairs, out, chunk=CHUNK, engine=counting)
+    same(pq.read_table(out), alone)
+
+
+def test_a_model_that_workers_do_not_see_is_a_named_error(
+    cluster: None, model: Path, pairs: Path, tmp_path: Path
+) -> None:
+    engine = RayEngine(tmp_path / "nowhere", workers=1)
+    with pytest.raises(ModelError):
+        score_pairs(model, pairs, tmp_path / "out.parquet", chunk=CHUNK, engine=engine)
+
+
+def test_an_engine_needs_files(cluster: None, model: Path, tmp_path: Path) -> None:
+    table = pa.table({"query": ["a"], "item": ["b"]})
+    with pytest.raises(DataError, match="only a file"):
+        score_pairs(model, table, tmp_path / "out.parquet", engine=RayEngine(model))
+
+
+def test_workers_never_claim_more_than_there_is() -> None:
+    for resource in range(1, 9):
+        for workers in range(1, 20):
+            claim = share_of(resource, workers, 4)
+            assert 0 < claim * workers <= resource + 1e-9
+            assert claim < 1 or claim == int(claim)
+
+
+def test_from_the_command_line(cluster: None, model: Path, pairs: Path, alone: pa.Table, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    out = tmp_path / "out.parquet"
+    arguments = ["score", str(model), str(pairs), "-o", str(out), "--engine", "ray", "--workers", "2", "-q"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    same(pq.read_table(out), alone)
