@@ -12,10 +12,10 @@ CODE_HERE = $(wildcard $(CODE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test docs lint types format pins clean distclean
+.PHONY: help setup demo ablation-small test docs lint types format pins clean distclean
 
 help: ## list the jobs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(DEV) ## create .venv with pinned requirements and darl itself, for users and developers
 
@@ -42,6 +42,9 @@ $(DEV): $(USER)
 
 demo: $(USER) ## train, select, retrain on the embedded world, on this machine
 	$(BIN)/darl demo
+
+ablation-small: $(DEV) ## train the small ladder of the ablation anew and hold it against the published rows; needs DARL_DATA
+	$(BIN)/python benchmarks/ablation.py --small --compare
 
 test: $(DEV) ## run the tests; ARGS="-m 'not backbone'" leaves the slow ones out
 	$(BIN)/python -m pytest $(ARGS)

@@ -18,16 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from darl.evaluation import METRICS, SplitEvaluation, evaluate_predictions
+from darl.evaluation import METRICS
 from darl.grades import GradeScale
 from darl.recipe.file import load_recipe
 from darl.storage import atomic_write_json
 from darl.training.pipeline import fit
 from machine import commit, machine
+from paired import Figures, difference, figures_of, over_seeds
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "main_job.json"
 SHOWN = ("macro_f1", "qwk", "accuracy", "ece", "nll")
+DRAWS = 2000
 
 PLAIN = [
     "interpolate.enabled=false",
@@ -93,46 +95,20 @@ def summarise(predictions: dict, scale: GradeScale, seconds: dict[str, list[floa
     """Mean and deviation over seeds of every figure, and darl's paired differences to each baseline."""
     rows = []
     tiers = list(next(iter(next(iter(predictions.values())).values())))
-    for method, seeds in predictions.items():
-        for tier in tiers:
-            per_seed = {
-                seed: evaluate_predictions(
-                    p[tier]["grades"], p[tier]["probabilities"], p[tier]["predicted"],
-                    scale=scale, groups=p[tier]["groups"], bootstrap=0,
-                ).metrics
-                for seed, p in seeds.items()
-            }  # fmt: skip
-            row: dict[str, Any] = {"method": method, "tier": tier, "seeds": sorted(seeds)}
+    for tier in tiers:
+        found: dict[str, dict[int, Figures]] = {
+            method: {seed: figures_of(p[tier], scale, SHOWN, DRAWS) for seed, p in seeds.items()}
+            for method, seeds in predictions.items()
+        }
+        for method, runs in found.items():
+            row: dict[str, Any] = {"method": method, "tier": tier, "seeds": sorted(runs)}
             for metric in SHOWN:
-                values = [figures[metric].estimate for figures in per_seed.values()]
-                row[metric], row[f"{metric}_sd"] = float(np.mean(values)), float(np.std(values))
+                row[metric], row[f"{metric}_sd"] = over_seeds(runs, metric)
             row["seconds"] = float(np.mean(seconds[method]))
-            if method != "darl" and "darl" in predictions:
-                row["darl_minus_this"] = paired(predictions[method], predictions["darl"], tier, scale)
+            if method != "darl" and "darl" in found:
+                row["darl_minus_this"] = {metric: difference(runs, found["darl"], metric) for metric in SHOWN}
             rows.append(row)
-    return rows
-
-
-def paired(base: dict, ours: dict, tier: str, scale: GradeScale) -> dict[str, list[float]]:
-    """metric → [difference, low, high] of darl minus the baseline: the mean over seeds, queries resampled.
-
-    Every seed and both models see the same draws of queries, so each draw gives one mean difference.
-    """
-
-    def judged(runs: dict, seed: int) -> SplitEvaluation:
-        p = runs[seed][tier]
-        return evaluate_predictions(
-            p["grades"], p["probabilities"], p["predicted"], scale=scale, groups=p["groups"], bootstrap=2000
-        )
-
-    pairs = [(judged(base, seed), judged(ours, seed)) for seed in sorted(base)]
-    found = {}
-    for metric in SHOWN:
-        estimate = np.mean([b.metrics[metric].estimate - a.metrics[metric].estimate for a, b in pairs])
-        draws = np.mean([b.draws[metric] - a.draws[metric] for a, b in pairs], axis=0)
-        low, high = np.nanquantile(draws, [0.025, 0.975])
-        found[metric] = [float(estimate), float(low), float(high)]
-    return found
+    return sorted(rows, key=lambda row: list(predictions).index(row["method"]))
 
 
 def show(rows: list[dict]) -> None:
@@ -145,9 +121,9 @@ def show(rows: list[dict]) -> None:
         figures = "  ".join(f"{METRICS[m].label} {row[m]:.3f}±{row[m + '_sd']:.3f}" for m in SHOWN)
         print(f"{row['tier']:>5} {row['method']:<14} {figures}  {row['seconds']:.0f} s")
     for row in rows:
-        for metric, (difference, low, high) in row.get("darl_minus_this", {}).items():
+        for metric, (gain, low, high) in row.get("darl_minus_this", {}).items():
             if metric in ("macro_f1", "qwk", "ece"):
-                print(f"{row['tier']:>5} darl − {row['method']}: {metric} {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
+                print(f"{row['tier']:>5} darl − {row['method']}: {metric} {gain:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
 def save(rows: list[dict], args: argparse.Namespace) -> None:
