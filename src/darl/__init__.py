@@ -8,6 +8,7 @@
     darl.check_drift("runs/shop/model", "log/")  has the traffic moved? what should be labelled next?
     darl.build_report("runs/shop")               one page with the pictures of a run
     darl.label("picked.jsonl", scale=scale)      people grade the picks on a page
+    darl.judge("picked.jsonl", endpoint=…, model=…)  or a language model does, measured on gold labels first
     darl.serve("runs/shop/model", port=8080)     a server that rerank clients can call
     darl.RelevanceModel.from_pretrained("runs/shop/model").score(queries=[…], items=[…])
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from darl.errors import DarlError as DarlError
     from darl.grades import GradeScale as GradeScale
     from darl.labelling.job import label_pairs as label
+    from darl.labelling.judge import judge_pairs as judge
     from darl.model import RelevanceModel as RelevanceModel
     from darl.pairs import PairTable as PairTable
     from darl.pairs import read_pairs as read_pairs
@@ -47,6 +49,7 @@ _HOMES = {
     "score": ("darl.verbs.score", "score_pairs"),
     "select": ("darl.dasa", "select"),
     "label": ("darl.labelling.job", "label_pairs"),
+    "judge": ("darl.labelling.judge", "judge_pairs"),
     "check_drift": ("darl.drift.check", "check_drift"),
     "serve": ("darl.serving.server", "serve"),
     "build_report": ("darl.report", "build_report"),
@@ -72,6 +75,7 @@ __all__ = [
     "distil",
     "evaluate",
     "fit",
+    "judge",
     "label",
     "load_recipe",
     "read_pairs",

@@ -24,6 +24,7 @@ NOT_RUN = {
     ("README.md", "import darl"): "fits a backbone; tests/training does so with a tiny one",
     ("docs/labelling.md", "import darl"): "serves until Ctrl+C",
     ("docs/distil.md", "import darl"): "trains; tests/training/test_distil.py does",
+    ("docs/guides/llm-judge.md", "import darl"): "asks an endpoint; tests/labelling/test_judge_command.py has one",
     ("docs/report.md", "import darl"): "tests/report builds pages",
     ("docs/deploy.md", "from langchain_cohere"): "needs a server; tests/serving/test_serve_clients.py has one",
     ("docs/deploy.md", "from llama_index"): "needs a server; tests/serving/test_serve_clients.py has one",

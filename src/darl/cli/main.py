@@ -15,6 +15,7 @@ from darl.cli import (
     evaluate,
     export,
     fit,
+    judge,
     label,
     recipe,
     report,
@@ -46,6 +47,7 @@ app.command("select", rich_help_panel=WORK)(select.select)
 app.command("serve", rich_help_panel=WORK)(serve.serve)
 app.command("report", rich_help_panel=WORK)(report.report)
 app.add_typer(label.app, name="label", rich_help_panel=WORK)
+app.command("judge", rich_help_panel=WORK)(judge.judge)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=LOOK)
 app.add_typer(backbones.app, name="backbones", rich_help_panel=LOOK)
 app.command("demo", rich_help_panel=LOOK)(demo.demo)

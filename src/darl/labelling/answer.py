@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from darl.grades import GradeScale
+from darl.pairs.schema import PROVENANCE
 from darl.storage import atomic_write_text
 
 GRADE, CANNOT_TELL, SKIP = "grade", "cannot_tell", "skip"
@@ -23,6 +25,19 @@ def pair_key(query: str, item: str) -> str:
     False
     """
     return hashlib.sha256(json.dumps([query, item]).encode()).hexdigest()
+
+
+def other_columns(record: dict[str, Any]) -> dict[str, Any]:
+    """The other columns of a pair as JSON holds them. A grade is left out: it has to come from the annotators.
+
+    >>> other_columns({"query": "lamp", "item": "desk lamp", "grade": 2, "brand": "x", "row": 1, "file": "a"})
+    {'brand': 'x'}
+    """
+    left_out = ("query", "item", "grade", *PROVENANCE)
+    given = {name: value for name, value in record.items() if value is not None and name not in left_out}
+    # JSON knows no NaN, and PostgreSQL refuses it
+    numbers = {name: None for name, value in given.items() if isinstance(value, float) and not math.isfinite(value)}
+    return json.loads(json.dumps({**given, **numbers}, default=str))
 
 
 @dataclass(frozen=True)

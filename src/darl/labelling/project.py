@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +11,13 @@ from typing import Any
 
 from darl.errors import GradeError
 from darl.grades import GradeScale
-from darl.labelling.answer import pair_key
+from darl.labelling.answer import other_columns, pair_key
 from darl.labelling.database import Database
 from darl.labelling.problems import LabellingError
 from darl.labelling.schedule import draw
 from darl.labelling.settings import LabelSettings
 from darl.labelling.tables import FORMAT, pairs, project, sa
 from darl.pairs import PairTable
-from darl.pairs.schema import PROVENANCE
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +145,7 @@ def _add(
                 "position": position + len(rows) + 1,
                 "query": record["query"],
                 "item": record["item"],
-                "fields": _fields(record),
+                "fields": other_columns(record),
                 "gold": None if grades is None else grades[index],
                 "wanted": chosen.labels_per_pair + extra,
             }
@@ -173,12 +170,3 @@ def _gold_grades(gold: PairTable, scale: GradeScale) -> list[int]:
                 f"gold grade {grade} is not on the scale", where=gold.place(row), mend=f"use 0 … {scale.size - 1}"
             )
     return gold.grades.tolist()
-
-
-def _fields(record: dict[str, Any]) -> dict[str, Any]:
-    """The other columns as JSON holds them. A grade is left out: it has to come from people."""
-    left_out = ("query", "item", "grade", *PROVENANCE)
-    given = {name: value for name, value in record.items() if value is not None and name not in left_out}
-    # JSON knows no NaN, and PostgreSQL refuses it
-    numbers = {name: None for name, value in given.items() if isinstance(value, float) and not math.isfinite(value)}
-    return json.loads(json.dumps({**given, **numbers}, default=str))
