@@ -27,6 +27,7 @@ class Rung:
         baseline: it begins from a random or a language-model head, so the learning rate given for baselines is its own.
         decoders: it needs a causal language model.
         shares: the rung whose probe and tuning are the same; they are not done twice.
+        before: the rung whose model may be fallen back on where labels harm dev, as rounds of a recipe do.
         labels: which selection buys labels for it: "random", or "dasa" for darl's own.
         peer: it is no part of the ladder.
         script: the module that trains and judges it, where it is no recipe; its `train` is called with `options`.
@@ -38,6 +39,7 @@ class Rung:
     baseline: bool = False
     decoders: bool = False
     shares: str | None = None
+    before: str | None = None
     labels: str | None = None
     peer: bool = False
     script: str | None = None
@@ -70,7 +72,14 @@ LADDER = (
     Rung("interpolation", "+ interpolation", STAGES, shares="lp_ft"),
     Rung("random_labels", "+ random labels", STAGES, labels="random"),
     Rung("dasa_labels", "+ DASA labels instead", STAGES, labels="dasa"),
-    Rung("full", "full pipeline", ("tune.start=probe",), shares="dasa_labels", labels="dasa"),
+    Rung(
+        "full",
+        "full pipeline",
+        ("tune.start=probe",),
+        shares="dasa_labels",
+        before="interpolation",
+        labels="dasa",
+    ),
 )
 
 # Kumar et al. 2022: a converged probe at its own size, then all weights by cross-entropy. A probe with λ = 1e-3 on

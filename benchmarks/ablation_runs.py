@@ -109,6 +109,8 @@ def overrides_of(setting: Setting, rung: Rung, seed: int) -> list[str]:
         found.append(f"data.train={dump_flow([train, bought])}")
     else:
         found.append(f"data.train.sample={setting.train}")
+    if rung.before:
+        found.append(f"interpolate.before={setting.run_folder(RUNGS[rung.before], seed)}")
     if setting.dev:
         assert data.dev_id is not None
         assert data.dev_ood is not None
@@ -203,6 +205,8 @@ def perform(setting: Setting, rung: Rung, seed: int, reads: Path | None) -> Path
     folder = setting.run_folder(rung, seed)
     if (folder / "rung.json").exists():
         return folder
+    if rung.before:
+        perform(setting, RUNGS[rung.before], seed, reads)
     if rung.labels:
         perform(setting, RUNGS["interpolation"], seed, reads)
         buy_labels(setting, rung.labels, seed)
@@ -238,7 +242,7 @@ def borrow_stages(setting: Setting, rung: Rung, seed: int) -> None:
     twin = setting.run_folder(rung, seed, dev=not setting.dev)  # the same model, judged elsewhere
     lenders: list[tuple[Path, tuple[str, ...]]] = []
     if (twin / "rung.json").exists():
-        lenders.append((twin, ("probe", "tune-*", "interpolate", "finish")))
+        lenders.append((twin, ("probe", "tune-*", "interpolate", "augment", "finish")))
     if rung.shares:
         lenders.append((setting.run_folder(RUNGS[rung.shares], seed), ("probe", "tune-*")))
     for lender, names in lenders:
