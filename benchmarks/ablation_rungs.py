@@ -1,7 +1,8 @@
 """The rungs of the ablation: each is a list of recipe overrides that a user can run as it is.
 
-The ladder goes from the naive LLM to the whole method, one change a rung. Peers stand beside it: what others
-publish, as recipes of darl where that is the same thing, or as scripts of their own (`peers_*.py`).
+The ladder goes from the naive LLM to the whole method, one change a rung; only with the probed start the learning rate
+changes too, as each kind of start has a rate that suits it. Peers stand beside it: what others publish, as recipes of
+darl where that is the same thing, or as scripts of their own (`peers_*.py`).
 """
 
 from __future__ import annotations
