@@ -197,6 +197,33 @@ def test_fit_prints_json_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert "the table" in run("fit", "r.yaml").stdout
 
 
+def test_fit_that_waits_for_labels_says_which_commands_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import darl.training.pipeline as pipeline
+    from darl.errors import LabelsAwaitedError
+
+    def fake(recipe: Path, **given: Any) -> pipeline.FitResult:
+        raise LabelsAwaitedError(
+            "5 pairs wait", where="p", mend="label them", picked="p", labelled="l", commands=("darl label p", "merge")
+        )
+
+    monkeypatch.setattr(pipeline, "fit", fake)
+    result = run("fit", "r.yaml", "data.columns={item: my title}", "--run", "out", code=3)
+    for line in ("5 pairs wait: p", "darl label p", "darl fit r.yaml 'data.columns={item: my title}' --run out"):
+        assert line in result.stdout
+    said = json.loads(run("fit", "r.yaml", "--output", "json", code=3).stdout)
+    assert said == {
+        "awaited": {"picked": "p", "labelled": "l"},
+        "commands": ["darl label p", "merge", "darl fit r.yaml"],
+    }
+
+
+def test_demo_may_only_write_its_pairs(tmp_path: Path) -> None:
+    run("demo", "--data-only", "--quick", "--folder", tmp_path)
+    names = {path.stem for path in (tmp_path / "data").glob("*.jsonl")}
+    assert names == {"train", "dev_id", "dev_ood", "pool", "test_id", "test_ood"}
+    assert not (tmp_path / "runs").exists()
+
+
 def test_demo_calls_the_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import darl.demo.job as job
 

@@ -101,6 +101,13 @@ def run_demo(
     return results
 
 
+def write_data(folder: Path, *, quick: bool = False, seed: int = 0) -> Path:
+    """Write the world's pairs, which the demo would train on, and return their folder."""
+    data = folder / "data"
+    write_world(make_world(seed, **(QUICK if quick else Size()).world()), data)
+    return data
+
+
 ABOUT = {
     "naive": "the naive LLM: fine-tuned to answer with grade words",
     "darl": "DaRL: probe, tune, interpolate, calibrate",
