@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from dasa_worlds import SCALE, FakeModel, pool_of
 
-from darl.dasa import UnlabelledPicksError, merge_labels, select
-from darl.errors import BadRowsError, EmptySplitError, GradeError
+from darl.dasa import UnlabelledPicksError, label_picks, merge_labels, select
+from darl.errors import BadRowsError, DataError, EmptySplitError, GradeError
 from darl.pairs import PairTable, read_pairs, write_pairs
 
 
@@ -67,3 +67,26 @@ def test_labelled_picks_are_not_picked_again():
     labelled = merge_labels(first.with_column("grade", [1] * 8), SCALE)
     second = select(FakeModel(), pool, budget=8, already=labelled).pairs
     assert not set(first.items) & set(second.items)
+
+
+def test_labels_find_their_picks_in_any_order_and_case(picks):
+    grades = [i % 3 for i in range(8)]
+    labels = PairTable.from_pairs([q.upper() for q in picks.queries], picks.items, grades, labelled_by=list("abcdefgh"))
+    found = label_picks(picks, labels.take([3, 1, 0, 2, 7, 6, 5, 4]), SCALE)
+    assert found.grades.tolist() == grades
+    assert found.column("labelled_by") == list("abcdefgh")
+    assert (found.queries, found.column("reason")) == (picks.queries, picks.column("reason"))
+
+
+def test_labels_of_other_pairs_are_refused_unless_a_pool_gives_them(picks):
+    more = PairTable.from_pairs([*picks.queries, "x"], [*picks.items, "never picked"], [0] * 9)
+    with pytest.raises(DataError, match="1 of 9 labelled pairs were not picked: <memory>:9"):
+        label_picks(picks, more, SCALE)
+    assert len(label_picks(picks, more, SCALE, only_picks=False)) == 8
+
+
+def test_picks_without_a_label_are_named_or_left_out(picks):
+    labels = picks.take([0, 2, 5]).with_column("grade", [1, None, 2])
+    with pytest.raises(UnlabelledPicksError, match="6 of 8 picks have no label"):
+        label_picks(picks, labels, SCALE)
+    assert label_picks(picks, labels, SCALE, on_missing="skip").grades.tolist() == [1, 2]

@@ -238,3 +238,34 @@ def test_columns_and_grades_are_read_off_the_pairs(tmp_path: Path) -> None:
         guess_data(str(file), tmp_path)
     with pytest.raises(StorageError):
         guess_data(str(tmp_path / "none.csv"), tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ rounds
+
+WITH_POOL = SMALL.replace("/d/train.csv", "/d/train.csv, pool: /d/pool.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALL + "rounds: {budget: 5}\n", "names none"),
+        (WITH_POOL + "rounds: {budget: 5}\nood: {enabled: false}\n", "ood.enabled"),
+        (WITH_POOL + "rounds: {count: 2}\n", "rounds.budget: is missing"),
+        (WITH_POOL + "rounds: {budget: 5, budgets: 3}\n", "did you mean 'budget'"),
+        (WITH_POOL + "rounds: {budget: 5, weight: 0}\n", "above 0"),
+        (WITH_POOL + "rounds: {budget: 5, labels: {file: a.csv}}\n", "rounds.labels.file"),
+    ],
+)
+def test_wrong_rounds_are_named(text: str, said: str) -> None:
+    with pytest.raises(InvalidRecipeError, match=said):
+        parse_recipe(text)
+
+
+def test_labels_of_rounds_and_the_model_before_are_paths() -> None:
+    text = WITH_POOL + "rounds: {budget: 5, labels: pool.csv}\ninterpolate: {before: runs/old}\n"
+    recipe = parse_recipe(text, ["rounds.labels.where.split=pool"], folder="/r")
+    assert recipe.rounds is not None
+    assert recipe.rounds.labels is not None
+    assert (recipe.rounds.labels.path, recipe.rounds.labels.where) == ("/r/pool.csv", {"split": "pool"})
+    assert recipe.interpolate.before == "/r/runs/old"
+    assert parse_recipe(recipe_to_yaml(recipe)) == recipe

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 from small_world import small_recipe, write_pairs
 
@@ -307,3 +308,14 @@ def test_the_last_whole_checkpoint_survives_a_full_disk(
 )
 def test_what_counts_as_a_failed_write(error: Exception, is_disk: bool) -> None:
     assert is_disk_error(error) is is_disk
+
+
+def test_a_recipe_of_before_a_key_was_known_is_the_same_recipe(recipe, tmp_path: Path) -> None:
+    Run(tmp_path, recipe()).close()
+    path = tmp_path / "recipe.yaml"
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+    del whole["rounds"], whole["interpolate"]["before"], whole["data"]["train"][0]["cut"]
+    path.write_text(yaml.safe_dump(whole), encoding="utf-8")
+    Run(tmp_path, recipe()).close()
+    with pytest.raises(RunError, match="changed: seed"):
+        Run(tmp_path, recipe(seed=5))

@@ -32,6 +32,11 @@ data:
   # Unlabelled pairs, of which `darl select` says which to label next:
   # pool: data/pool.jsonl
 
+# The whole loop: fit, pick pairs of the pool, wait for their labels, fit again. darl says which command labels.
+# rounds:
+#   count: 1        # raise it and run again for one more
+#   budget: 200     # pairs to label in each round
+
 # (4) The pretrained model: an embedded one (darl backbones lists them), a folder (./model) or a hub name.
 backbone: {backbone}
 
