@@ -150,3 +150,32 @@ def test_a_killed_job_goes_on_and_pays_only_for_what_was_in_flight(files: Path, 
     assert [row["grade"] for row in rows] == ["irrelevant", "weak", "strong"] * (pairs // 3)
     if end == signal.SIGINT:
         assert "the same command resumes" in said
+
+
+def test_fit_trains_on_the_judged_pairs_with_their_weights(files: Path, tiny_encoder: Path) -> None:
+    """`darl fit` takes the file as it is, beside graded pairs, and both weights count."""
+    import darl
+    from darl.training.splits import load_splits
+
+    some_pairs(90, "graded", graded=True).to_jsonl("graded.jsonl")
+    some_pairs(30, "test", graded=True).to_jsonl("test.jsonl")
+    with serving(right) as server:
+        judge(*common(server.url), "--gold", "gold.jsonl", "--weight", "0.5", "-o", "judged.jsonl", "-q")
+    recipe = {
+        "name": "judged", "grades": ["irrelevant", "weak", "strong"], "output": str(files / "run"),
+        "backbone": {"name": str(tiny_encoder), "max_length": 32},
+        "tune": {"epochs": 1, "batch_size": 12, "precision": "float32"},
+        "probe": {"l2": [0.1], "max_iterations": 30}, "evaluate": {"bootstrap": 10, "min_slice": 5},
+        "data": {
+            "train": ["graded.jsonl", {"path": "judged.jsonl", "weight": 0.5}],
+            "dev_id": "gold.jsonl",
+            "tests": {"test": "test.jsonl"},
+        },
+    }  # fmt: skip
+    Path("recipe.json").write_text(json.dumps(recipe))
+    splits = load_splits(darl.load_recipe("recipe.json"))
+    assert splits.train.weights is not None
+    assert sorted(splits.train.weights.tolist()) == [0.25] * 12 + [1.0] * 90
+    result = CliRunner().invoke(app, ["fit", "recipe.json", "-q"])
+    assert result.exit_code == 0, result.output + result.stderr
+    assert Path("run/model/darl.json").is_file()

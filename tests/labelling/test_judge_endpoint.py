@@ -325,7 +325,8 @@ def test_a_running_loop_is_no_obstacle(tmp_path: Path) -> None:
     "given",
     [{"endpoint": "localhost:8000/v1"}, {"endpoint": "ftp://a/b"}, {"endpoint": "http://"}, {"endpoint": "http://a b/"},
      {"model": " "}, {"samples": 0}, {"temperature": 3}, {"max_tokens": 0}, {"tries": 0}, {"concurrency": 0},
-     {"concurrency": 10_000}, {"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}, {"answer": "xml"}],
+     {"concurrency": 10_000}, {"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}, {"answer": "xml"},
+     {"temperature": 0.0, "samples": 2}],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(given: dict[str, Any]) -> None:
     from darl.labelling.judge import JudgeSettings

@@ -72,6 +72,12 @@ class JudgeSettings:
             raise _wrong("timeout", self.timeout, "seconds, above 0")
         if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise _wrong("temperature", self.temperature, "a number from 0 to 2")
+        if self.temperature == 0 and self.samples > 1:
+            raise JudgeError(
+                f"{self.samples} samples at temperature 0 are one sample, paid {self.samples} times",
+                where="judge settings",
+                mend="leave the temperature out, or take one sample",
+            )
         if self.answer not in get_args(AnswerForm):
             raise _wrong("answer", self.answer, f"one of {', '.join(get_args(AnswerForm))}")
 
