@@ -30,7 +30,7 @@ from darl.training.starts import fresh_model, load_weights
 
 NO_SLICE = (
     *("query", "item", "grade", "weight", "query_id", "item_id", "split", "time", "file", "row"),
-    *("round", "strategy"),  # of labelled picks
+    *("round", "strategy", "labelled_by", "labelled_at", "label_agreement"),  # of labelled picks
 )
 
 
