@@ -91,16 +91,19 @@ class ChatEndpoint:
         self._key, self._sleep, self._draw = _checked_key(key), sleep, random.Random()
         self._pause_until = 0.0
         self._client: httpx.AsyncClient | None = None
+        self._short_address = _ShortAddress(settings.shown)
 
     async def __aenter__(self) -> ChatEndpoint:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         limits = httpx.Limits(max_connections=self.settings.concurrency)
+        logging.getLogger("httpx").addFilter(self._short_address)
         self._client = httpx.AsyncClient(headers=headers, timeout=self.settings.timeout, limits=limits)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        logging.getLogger("httpx").removeFilter(self._short_address)
         if self._client is not None:
             await self._client.aclose()
 
@@ -211,6 +214,19 @@ class ChatEndpoint:
         text = error.get("message") or error.get("detail") or response.text
         line = " ".join(str(text).split())[:300] or "nothing said"
         return line.replace(self._key, "…") if self._key else line
+
+
+class _ShortAddress(logging.Filter):
+    """httpx logs every address in full, with what may be a key behind ``?``; ours it logs as darl shows it."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__()
+        self.shown = shown
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(self.shown if isinstance(one, httpx.URL) else one for one in record.args)
+        return True
 
 
 def _checked_key(key: str | None) -> str | None:

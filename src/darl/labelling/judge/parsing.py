@@ -79,8 +79,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
     while start >= 0:
         try:
             value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+        except ValueError:
             end = start + 1
+        except RecursionError:  # thousands of open braces: no answer, and each of them would be tried
+            break
         else:
             found += [{**value, "grade": grade} for grade in value.grades]
         start = text.find("{", end)
