@@ -32,12 +32,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class RuleChoice:
-    """The chosen rule, refitted on all of dev; every candidate; the reason in words."""
+    """The chosen rule, refitted on all of dev; every candidate; the reason in words.
+
+    `figure` is the objective of the chosen kind of rule, cross-fitted; None where nothing could be held out.
+    """
 
     rule: DecisionRule
     table: tuple[Candidate, ...]
     objective: str
     reason: str
+    figure: float | None = None
 
     def to_dict(self) -> dict:
         """Plain values; a NaN figure becomes None."""
@@ -145,16 +149,18 @@ def choose_rule(
         if wins and gain > best_gain:
             best, best_gain = name, gain
     rule = DecisionRule() if best == "argmax" else fits[best](p, g)  # type: ignore[misc]
-    return RuleChoice(rule or DecisionRule(), tuple(table), objective, _reason(best, table, objective, absent))
+    won = next(row for row in table if row.rule == best)
+    return RuleChoice(
+        rule or DecisionRule(), tuple(table), objective, _reason(won, objective, absent), figure=won.figure
+    )
 
 
-def _reason(best: str, table: list[Candidate], objective: str, absent: list[str]) -> str:
-    row = next(row for row in table if row.rule == best)
+def _reason(row: Candidate, objective: str, absent: list[str]) -> str:
     text = (
-        f"{best}: {objective} {row.figure:.4f} cross-fitted, {row.gain:.4f} above argmax "
+        f"{row.rule}: {objective} {row.figure:.4f} cross-fitted, {row.gain:.4f} above argmax "
         f"(standard error {row.standard_error:.4f})"
     )
-    if best == "argmax":
+    if row.rule == "argmax":
         text = f"argmax stays: {objective} {row.figure:.4f}, cross-fitted no other rule beats it by more than noise"
     left_out = f"; dev lacks {', '.join(absent)}, so rules fitted to the grades were left out"
     return text + (left_out if absent else "")

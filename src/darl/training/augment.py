@@ -34,7 +34,8 @@ BEFORE, NEW = 0.0, 1.0
 def augment_stage(recipe: Recipe, splits: Splits, run: Run, new: Stage, reporter: Reporter) -> Stage:
     """The choice between ``interpolate.before`` and the weights of the stage ``new``."""
     settings = recipe.interpolate.model_dump(mode="json", exclude={"before", "start"})
-    inputs = {"before": model_key(str(recipe.interpolate.before)), "interpolate": settings}
+    inputs = recipe.model_dump(mode="json", include={"objective", "decide", "calibrate"})
+    inputs |= {"before": model_key(str(recipe.interpolate.before)), "interpolate": settings}
     return run.stage(NAME, inputs, lambda folder: _augment(recipe, splits, folder, new, reporter), after=(new,))
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from darl.model.relevance_model import softmax
 from darl.progress import Advance
 from darl.recipe.settings import Recipe
+from darl.training.calibrate import fit_temperature
+from darl.training.decide import decide_on, worth
 from darl.training.interpolate import Candidate, State
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_state
-from darl.training.tune import objective_value
 
 
 class DevJudge:
-    """Scores weights on at most ``interpolate.dev_limit`` pairs of each dev set, by the likeliest grade.
+    """Scores weights on at most ``interpolate.dev_limit`` pairs of each dev set, as the finished model would decide.
+
+    A calm model and a loud one give the likeliest grade with unlike bias towards the common grades, and the finished
+    model mends that by its temperature and rule. So each candidate gets both first: its worth on dev_id is that of its
+    own rule, cross-fitted, and on dev_ood that of the same rule.
 
     Attributes:
         pairs: how many pairs one candidate is judged on.
     """
 
     def __init__(self, recipe: Recipe, splits: Splits) -> None:
-        most, objective = recipe.interpolate.dev_limit, recipe.objective
+        most, self._recipe, self._train = recipe.interpolate.dev_limit, recipe, splits.train
         devs = {"id": splits.dev_id, **({"ood": splits.dev_ood} if splits.dev_ood is not None else {})}
         self._devs = {name: t.sample(most, 0) if len(t) > most else t for name, t in devs.items()}
-        self._objective = objective
         self._model = fresh_model(recipe)
         self._encoded = {name: self._model.encode(table) for name, table in self._devs.items()}
         self.pairs = sum(map(len, self._devs.values()))
@@ -29,13 +34,11 @@ class DevJudge:
     def candidate(self, start: str, alpha: float, weights: State, advance: Advance) -> Candidate:
         """The weights as a candidate of this name, judged."""
         load_state(self._model, weights)
-        values = {
-            name: objective_value(
-                self._objective,
-                table.grades,
-                self._model.logits(self._encoded[name], progress=advance).argmax(1),
-                self._model.scale.size,
-            )
-            for name, table in self._devs.items()
-        }
-        return Candidate(start, alpha, values["id"], values.get("ood"))
+        logits = {name: self._model.logits(encoded, progress=advance) for name, encoded in self._encoded.items()}
+        recipe, dev = self._recipe, self._devs["id"]
+        temperature = fit_temperature(logits["id"], dev.grades) if recipe.calibrate.enabled else 1.0
+        decision = decide_on(recipe, self._train, dev, softmax(logits["id"] / temperature))
+        if "ood" not in logits:
+            return Candidate(start, alpha, decision.figure, None)
+        shifted = worth(recipe, self._devs["ood"], decision.rule, softmax(logits["ood"] / temperature))
+        return Candidate(start, alpha, decision.figure, shifted)

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from darl.decisions import DecisionRule, choose_rule
-from darl.decisions.agreement import OBJECTIVES
-from darl.decisions.thresholds import fit_thresholds
-from darl.errors import RecipeError
+from darl.decisions import DecisionRule
 from darl.evaluation import ece
 from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
@@ -23,6 +20,7 @@ from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.training.augment import finish_as_before, kept_before
 from darl.training.calibrate import fit_temperature
+from darl.training.decide import decide_on
 from darl.training.reference import make_reference
 from darl.training.run import Run, Stage, versions
 from darl.training.splits import Splits
@@ -65,8 +63,9 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
         logits = logits / result["temperature"]
     probabilities = softmax(logits)
     result["dev_ece_after"] = float(ece(dev.grades, probabilities))
-    model.rule, result["rule_reason"], result["rules"] = _decide(recipe, splits, probabilities)
-    result["rule"] = model.rule.to_dict()
+    decision = decide_on(recipe, splits.train, dev, probabilities)
+    model.rule = decision.rule
+    result |= {"rule": decision.rule.to_dict(), "rule_reason": decision.reason, "rules": decision.table}
     if recipe.ood.enabled:
         model.ood, held_out, result["ood"] = make_reference(recipe, splits, model, logits, learned, reporter)
         model.ood.known = _known(recipe, splits, model.ood, held_out, probabilities, model.rule)
@@ -92,37 +91,6 @@ def _calibrate(recipe: Recipe, splits: Splits, model: RelevanceModel, logits: np
         )
         logits, grades = np.concatenate([logits, shifted]), np.concatenate([grades, splits.dev_ood.grades])
     return fit_temperature(logits, grades, weights)
-
-
-def _decide(recipe: Recipe, splits: Splits, probabilities: np.ndarray) -> tuple[DecisionRule, str, list[dict]]:
-    dev, scale, kind = splits.dev_id, recipe.grades.scale(), recipe.decide.rule
-    counts = scale.counts(splits.train.grades)
-    prior = tuple((counts / counts.sum()).tolist())
-    if kind != "auto":
-        fixed = {
-            "argmax": lambda: DecisionRule("argmax"),
-            "least_cost": lambda: DecisionRule("least_cost", power=1),
-            "prior_corrected": lambda: DecisionRule("prior_corrected", prior=prior, tau=1.0),
-            "thresholds": lambda: _thresholds(probabilities, dev.grades, recipe.objective),
-        }
-        return fixed[kind](), f"{kind}, by recipe", []
-    choice = choose_rule(
-        probabilities,
-        dev.grades,
-        scale,
-        objective=recipe.objective,
-        seed=recipe.seed,
-        groups=dev.query_groups(),
-        prior=prior,
-    )
-    return choice.rule, choice.reason, choice.to_dict()["table"]
-
-
-def _thresholds(probabilities: np.ndarray, grades: np.ndarray, objective: str) -> DecisionRule:
-    rule = fit_thresholds(probabilities, grades, OBJECTIVES[objective])
-    if rule is None:
-        raise RecipeError("the model gives too few different probabilities on dev_id", where="decide.rule")
-    return rule
 
 
 def _known(

@@ -84,9 +84,10 @@ def learn_stages(
             reporter.say(f"tune from {start}: {stage.result['steps']} steps{_again(stage)}")
         tuned.append(stage)
         stages.append(stage)
+    judging = recipe.model_dump(mode="json", include={"objective", "decide", "calibrate"})
     chosen = run.stage(
         "interpolate",
-        {"interpolate": recipe.interpolate.model_dump(mode="json", exclude={"before"}), "objective": recipe.objective},
+        judging | {"interpolate": recipe.interpolate.model_dump(mode="json", exclude={"before"})},
         lambda folder: _interpolate(recipe, splits, folder, dict(zip(starts, tuned, strict=True)), probe, reporter),
         after=tuple(stages),
     )

@@ -1,0 +1,48 @@
+"""Candidates are judged as the finished model would decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_world import small_recipe
+
+from darl.decisions import choose_rule
+from darl.grades import GradeScale
+from darl.training.decide import decide_on, worth
+from darl.training.pipeline import fit
+from darl.training.splits import load_splits
+
+
+def test_the_chosen_candidate_is_worth_what_the_finished_model_is(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe(world, tiny_encoder, tune={"epochs": 1, "start": "auto"})
+    choices = fit(recipe, run=tmp_path, quiet=True).metrics["choices"]
+    chosen = choices["interpolate"]
+    (candidate,) = (
+        one for one in chosen["candidates"] if (one["start"], one["alpha"]) == (chosen["start"], chosen["alpha"])
+    )
+    name = choices["finish"]["rule_reason"].split(":")[0].removesuffix(" stays")
+    (row,) = (one for one in choices["finish"]["rules"] if one["rule"] == name)
+    assert candidate["id_value"] == pytest.approx(row["figure"], abs=1e-6)
+
+
+def test_a_fixed_rule_is_worth_what_it_decides(world: dict[str, str], tiny_encoder: Path) -> None:
+    recipe = small_recipe(world, tiny_encoder, decide={"rule": "argmax"})
+    splits = load_splits(recipe)
+    p = np.random.default_rng(0).dirichlet(np.ones(3), len(splits.dev_id))
+    decision = decide_on(recipe, splits.train, splits.dev_id, p)
+    assert decision.table == []
+    assert decision.figure == worth(recipe, splits.dev_id, decision.rule, p)
+
+
+def test_a_chosen_rule_is_worth_its_crossfitted_figure() -> None:
+    rng = np.random.default_rng(1)
+    grades = rng.integers(0, 3, 200)
+    p = rng.dirichlet(np.ones(3), 200)
+    choice = choose_rule(p, grades, GradeScale(("no", "partly", "yes")))
+    assert choice.figure in [row.figure for row in choice.table]
+    one = choose_rule(p, grades, GradeScale(("no", "partly", "yes")), groups=np.zeros(200))
+    assert one.figure is None, "with one query nothing is held out"
