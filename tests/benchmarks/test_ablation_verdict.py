@@ -35,6 +35,10 @@ def test_a_claim_holds_where_the_mean_clears_the_bar_and_its_interval_leaves_out
     assert verdict.findings[0].mean[0] == pytest.approx(0.03)
 
 
+def test_judged_on_dev_the_shifted_set_stands_for_far() -> None:
+    assert found([row("patents", "dasa_labels", "random_labels", "shift", macro_f1=(0.03, 0.01, 0.05))], "DASA").holds
+
+
 def test_a_mean_below_the_bar_does_not_hold() -> None:
     assert found(dasa((0.019, 0.01, 0.03)), "DASA").holds is False
 
