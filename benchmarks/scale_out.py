@@ -60,8 +60,8 @@ def main() -> None:
     print(found)
     command = f"python benchmarks/scale_out.py --backbone {args.backbone} --pairs {args.pairs} --repeats {args.repeats}"
     facts = {"benchmark": "ray", "command": command, "commit": commit()}
-    facts["machine"] = machine() | {"threads": torch.get_num_threads()}
-    atomic_write_json(RESULTS, facts | {"headline": found, "rows": rows})
+    where = machine() | {"threads": torch.get_num_threads()}
+    atomic_write_json(RESULTS, facts | {"machine": where} | {"headline": found, "rows": rows})
 
 
 def write_pairs_of(path: Path, count: int) -> None:

@@ -33,7 +33,7 @@ from darl.progress import quiet_libraries
 from darl.recipe.file import load_recipe
 from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json
-from darl.training.tune import tune
+from darl.training.tune import tune_model
 from machine import commit, machine
 from peer import PROMPTS
 
@@ -74,8 +74,8 @@ def main() -> None:
     command = f"python benchmarks/train_speed.py --backbone {args.backbone} --batch {args.batch}"
     command += f" --steps {args.steps} --repeats {args.repeats}"
     facts = {"benchmark": "train_speed", "command": command, "commit": commit()}
-    facts["machine"] = machine() | {"threads": torch.get_num_threads()}
-    atomic_write_json(RESULTS, facts | {"headline": found, "rows": rows})
+    where = machine() | {"threads": torch.get_num_threads()}
+    atomic_write_json(RESULTS, facts | {"machine": where} | {"headline": found, "rows": rows})
 
 
 def save(backbone: str, prompt: str, folder: Path) -> Path:
@@ -119,7 +119,7 @@ def ours(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[flo
 
     encoded = model.encode(queries=pairs.queries, items=pairs.items)
     loss = make_loss("cross_entropy", model.scale.size)
-    logged = tune(model, encoded, pairs.grades, loss, recipe, out, advance=advance)
+    logged = tune_model(model, encoded, pairs.grades, loss, recipe, out, advance=advance)
     return ends[-1] - ends[0], float(logged["train_loss"])
 
 

@@ -8,6 +8,7 @@ no row is lost or stands twice.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -57,9 +58,10 @@ class RayEngine:
     ) -> None:
         try:
             import ray
+            import ray.exceptions
         except ImportError as error:
             raise MissingExtraError("Ray is not installed", mend="pip install 'darl[ray]'") from error
-        self._ray = ray
+        self._ray: Any = ray
         self.model, self.runtime, self.device = str(Path(model).expanduser().resolve()), runtime, device
         self.workers, self.threads, self.address = workers, threads, address
 
@@ -128,8 +130,8 @@ class RayEngine:
             yield
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        own = {} if self.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-        ray.init(address=self.address, log_to_driver=False, logging_level="error", **own)
+        own: dict[str, Any] = {} if self.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+        ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, **own)
         try:
             yield
         finally:
