@@ -170,7 +170,7 @@ def redone(before: dict[str, int], run: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("change", "affected"),
     [
-        ({"decide": {"rule": "argmax"}}, {"finish"}),
+        ({"decide": {"rule": "argmax"}}, {"interpolate", "finish"}),  # candidates are judged by the rule
         ({"interpolate": {"alphas": [0.7, 1.0]}}, {"interpolate", "finish"}),
         ({"objective": "qwk"}, {"interpolate", "finish"}),
         ({"probe": {"l2": [0.5]}}, {"probe", "tune-probe", "interpolate", "finish"}),
