@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ def alone(model: Path, pairs: Path) -> pa.Table:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - 15 otherwise: beside a busy process its workers hardly run
     paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
@@ -101,11 +103,12 @@ def test_what_is_done_is_not_done_again(
     engine, out, numbers = RayEngine(model, workers=2), tmp_path / "out.parquet", []
 
     def stopping(shards, options):
-        for count, (number, found) in enumerate(engine(shards, options)):
-            if count == 4:
-                raise KeyboardInterrupt
-            numbers.append(number)
-            yield number, found
+        with closing(engine(shards, options)) as results:
+            for count, (number, found) in enumerate(results):
+                if count == 4:
+                    raise KeyboardInterrupt
+                numbers.append(number)
+                yield number, found
 
     with pytest.raises(KeyboardInterrupt):
         score_pairs(model, pairs, out, chunk=CHUNK, engine=stopping)

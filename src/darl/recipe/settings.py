@@ -88,6 +88,9 @@ class TuneSettings(Settings):
         default=True, description="token embeddings stay as they are: those of unseen words then still fit the rest"
     )
     freeze_layers: int = Field(default=0, ge=0, description="embeddings and this many lower layers stay as they are")
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="share dropped between layers in training; default: the backbone's own"
+    )
     epochs: float = Field(default=3.0, ge=0, description="0: no tuning (the probe, or the zero-shot verbalizer)")
     batch_size: int = Field(default=32, ge=1)
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients are added before a step")

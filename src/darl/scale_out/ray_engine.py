@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,15 +65,16 @@ class RayEngine:
         self.model, self.runtime, self.device = str(Path(model).expanduser().resolve()), runtime, device
         self.workers, self.threads, self.address = workers, threads, address
 
-    def __call__(self, shards: Iterator[Shard], options: dict[str, Any]) -> Iterator[tuple[int, pa.Table]]:
+    def __call__(self, shards: Iterator[Shard], options: dict[str, Any]) -> Generator[tuple[int, pa.Table], None, None]:
         """(number of the shard, its results) as they come, not in order.
 
         Raises:
             ModelError: a worker cannot load the model, or died on one shard again and again.
         """
         ray = self._ray
-        with self._cluster():
+        with self._cluster(), ExitStack() as stack:
             actors = self._actors()
+            stack.callback(self._end, actors)
             free = deque(actor for _ in range(AHEAD) for actor in actors)
             waiting: dict[Any, tuple[Any, int]] = {}
             source = iter(shards)
@@ -88,6 +89,11 @@ class RayEngine:
                 actor, number = waiting.pop(done)
                 free.append(actor)
                 yield number, self._result(done, number)
+
+    def _end(self, actors: list[Any]) -> None:
+        # On a cluster that goes on, workers that something still refers to would keep its cores.
+        for actor in actors:
+            self._ray.kill(actor)
 
     def _result(self, done: Any, number: int) -> pa.Table:
         ray = self._ray

@@ -19,6 +19,7 @@ from darl.model import RelevanceModel
 from darl.model.encoding import EncodedPairs
 from darl.model.inference.packed import packed_logits
 from darl.model.inference.support import why_not_packed
+from darl.training.dropout import attention_dropout
 from darl.training.processes import world_size
 
 
@@ -47,13 +48,6 @@ def packed_forward(model: RelevanceModel) -> PackedForward | None:
             return None if why_not_packed(network, model.encoder, head=True) else PackedForward(network)
     finally:
         network.train(was_training)
-
-
-def attention_dropout(network: PreTrainedModel) -> float:
-    """The share of attention weights that the backbone drops in training, whatever its configuration calls it."""
-    config = network.config.get_text_config()
-    names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "attention_dropout_prob")
-    return max(float(getattr(config, name, None) or 0.0) for name in names)
 
 
 def as_encoded(rows: Sequence[dict[str, Any]]) -> EncodedPairs:

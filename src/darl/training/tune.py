@@ -19,6 +19,7 @@ from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, is_head_parameter
 from darl.progress import Advance
 from darl.recipe.settings import LoraSettings, Recipe, TuneSettings
+from darl.training.dropout import set_dropout
 from darl.training.packing import as_encoded, packed_forward
 from darl.training.processes import is_main
 from darl.training.splits import SoftTargets
@@ -52,6 +53,8 @@ def tune_model(
     """
     settings = with_learning_rate(recipe.tune, model.network)
     set_seed(recipe.seed)
+    if settings.dropout is not None:
+        set_dropout(model.network, settings.dropout)
     network: nn.Module = model.network
     if settings.kind == "lora":
         network = with_lora(model.network, settings.lora)

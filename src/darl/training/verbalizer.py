@@ -26,6 +26,7 @@ from darl.model.inference.packed import packed_states
 from darl.model.inference.support import why_not_packed
 from darl.progress import Advance
 from darl.recipe.settings import Recipe
+from darl.training.dropout import set_dropout
 from darl.training.processes import is_main, world_size
 from darl.training.trainer import PACKED, train
 from darl.training.tune import freeze, with_learning_rate
@@ -137,6 +138,8 @@ def tune_verbalizer(
             "logits_to_keep": kept,
         }
 
+    if recipe.tune.dropout is not None:
+        set_dropout(language_model, recipe.tune.dropout)
     network: torch.nn.Module = language_model
     packed = packed_answers(language_model, model)
     if recipe.tune.kind == "lora":

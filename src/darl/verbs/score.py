@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ from darl.verbs.inputs import OnBadRows, as_scorer
 from darl.verbs.score_parts import ScoreParts
 from darl.verbs.score_source import ScoreSource, Shard, open_score_source
 
-# Shards in, (number, results) out in any order; the options are those of PairScorer.score_encoded.
-ShardEngine = Callable[[Iterator[Shard], dict[str, Any]], Iterator[tuple[int, pa.Table]]]
+# Shards in, (number, results) out in any order, closed at the end; the options are those of PairScorer.score_encoded.
+ShardEngine = Callable[[Iterator[Shard], dict[str, Any]], Generator[tuple[int, pa.Table], None, None]]
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
 PREFIX = "darl_"
 
@@ -178,8 +178,9 @@ def _elsewhere(
     options: dict[str, Any],
 ) -> None:
     """Every shard that is missing, scored by the engine and kept."""
-    with closing(ahead(shard for shard in pairs if not parts.has(shard.number))) as shards:
-        for number, found in engine(shards, options):
+    missing = ahead(shard for shard in pairs if not parts.has(shard.number))
+    with closing(missing), closing(engine(missing, options)) as results:
+        for number, found in results:
             parts.write(number, found.rename_columns(list(names)))
             advance(found.num_rows)
 
