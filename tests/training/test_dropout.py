@@ -13,11 +13,13 @@ from darl.grades import GradeScale
 from darl.model import RelevanceModel
 from darl.training.dropout import attention_dropout, set_dropout
 
+SCALE = GradeScale(["no", "some", "yes"])
+
 
 @pytest.fixture(params=["tiny_encoder", "tiny_decoder"])
 def model(request: pytest.FixtureRequest) -> RelevanceModel:
     folder: Path = request.getfixturevalue(request.param)
-    return RelevanceModel.from_backbone(str(folder), GradeScale(["no", "some", "yes"]), max_length=32)
+    return RelevanceModel.from_backbone(str(folder), SCALE, max_length=32)
 
 
 def differs(model: RelevanceModel) -> bool:

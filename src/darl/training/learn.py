@@ -17,6 +17,7 @@ from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, read_json
 from darl.training.augment import augment_stage
+from darl.training.calm import calm
 from darl.training.dev import DevJudge
 from darl.training.frozen import base_features_wanted, save_frozen
 from darl.training.interpolate import Candidate, choose, interpolate
@@ -62,7 +63,7 @@ def learn_stages(
     if "probe" in starts:
         probe = run.stage(
             "probe",
-            inputs | {"probe": recipe.probe.model_dump(mode="json")},
+            inputs | {"probe": recipe.probe.model_dump(mode="json"), "dropout": recipe.tune.dropout},
             lambda folder: _probe(recipe, splits, folder, reporter),
             after=before,
         )
@@ -130,7 +131,8 @@ def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> 
         class_weights=class_weights(recipe, splits.train),
         max_iterations=recipe.probe.max_iterations,
         judge=objective,
-    ).calmed(features["train"], recipe.probe.spread)
+    )
+    probe = calm(probe, features["train"], model, splits.train, recipe)
     head = {"weight": probe.weight} | ({"bias": probe.bias} if probe.bias is not None else {})
     save_file(head, folder / "head.safetensors")
     value = objective(probe.logits(features["dev_id"]))

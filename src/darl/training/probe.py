@@ -41,17 +41,20 @@ class Probe:
         logits = features @ self.weight.numpy().T
         return logits if self.bias is None else logits + self.bias.numpy()
 
-    def calmed(self, features: np.ndarray, spread: float) -> Probe:
-        """The same head times a factor, so that its logits spread by ``spread`` over the features.
+    def calmed(self, logits: np.ndarray, spread: float) -> Probe:
+        """The same head times a factor that brings ``logits``, which it gives to some pairs, (n, K), to a ``spread``.
 
-        The spread is the standard deviation over pairs of the logits less their row mean, averaged over the
-        grades. A converged probe is large, and a large head drags the backbone along in tuning's first steps;
-        the spread means the same on every backbone, whatever the size of its features.
+        A converged probe is large, and a large head drags the backbone along in tuning's first steps; the spread of
+        its logits (:func:`logit_spread`) means the same on every backbone, whatever the size of its features.
         """
-        logits = self.logits(features)
-        now = float((logits - logits.mean(axis=1, keepdims=True)).std(axis=0).mean())
+        now = logit_spread(logits)
         factor = spread / now if now > 0 else 1.0
         return replace(self, weight=self.weight * factor, bias=None if self.bias is None else self.bias * factor)
+
+
+def logit_spread(logits: np.ndarray) -> float:
+    """The standard deviation over n pairs of the logits less their row mean, averaged over the K grades."""
+    return float((logits - logits.mean(axis=1, keepdims=True)).std(axis=0).mean())
 
 
 def fit_probe(
