@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from darl.grades import GradeScale
+from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
 
 GUIDE = (
@@ -36,6 +39,16 @@ def read_pairs_of(suite: str, tier: str, *, queries: int | None, items: int | No
                 by_query.setdefault(row["query"], []).append(row["item"])
     chosen = [(query, found[:items]) for query, found in list(by_query.items())[:queries]]
     return [query for query, found in chosen for _ in found], [item for _, found in chosen for item in found]
+
+
+def save_fresh(
+    backbone: str, prompt: str, folder: Path, dtype: torch.dtype = torch.float32, *, max_length: int = 256
+) -> Path:
+    """A model of three grades with a fresh head, as a folder that both tools load."""
+    scale = GradeScale(("irrelevant", "weak", "strong"))
+    model = RelevanceModel.from_backbone(backbone, scale, template=PROMPTS[prompt], max_length=max_length)
+    model.network.to(dtype)  # type: ignore[arg-type]
+    return model.save_pretrained(folder)
 
 
 def interleaved(ways: dict[str, Run], repeats: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, np.ndarray]]:

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from sentence_transformers import CrossEncoder
 
-from darl.grades import GradeScale
 from darl.model import RelevanceModel
 from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs
 from darl.model.inference.packed import read_packed
@@ -29,7 +28,7 @@ from darl.model.inference.reading import Wanted, to_numpy
 from darl.progress import quiet_libraries
 from darl.storage import atomic_write_json
 from machine import commit, machine
-from peer import PROMPTS, as_probabilities, interleaved, read_pairs_of, row
+from peer import PROMPTS, as_probabilities, interleaved, read_pairs_of, row, save_fresh
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rerank.json"
 
@@ -51,12 +50,12 @@ def main() -> None:
     rows, headline = [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for prompt in PROMPTS:
-            folder = save(args.backbone, prompt, Path(scratch) / prompt)
+            folder = save_fresh(args.backbone, prompt, Path(scratch) / prompt)
             found = compare(folder, queries, items, args.repeats, sharing=prompt == "guideline")
             rows += [{"prompt": prompt, "run": "same dtype"} | one for one in found]
             headline |= ratios(found, "same_dtype_ratio" if prompt == "guideline" else "bare_ratio")
             if prompt == "guideline":
-                half = save(args.backbone, prompt, Path(scratch) / "half", dtype=torch.bfloat16)
+                half = save_fresh(args.backbone, prompt, Path(scratch) / "half", dtype=torch.bfloat16)
                 found = compare(half, *few, min(args.repeats, 2), sharing=False)
                 rows += [{"prompt": prompt, "run": "defaults"} | one for one in found]
                 headline |= ratios(found, "default_ratio")
@@ -71,14 +70,6 @@ def main() -> None:
     facts = {"benchmark": "rerank", "command": command, "commit": commit()}
     facts["machine"] = machine() | {"threads": torch.get_num_threads()}
     atomic_write_json(RESULTS, facts | {"headline": headline, "rows": rows})
-
-
-def save(backbone: str, prompt: str, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
-    """A model with a fresh head, as a folder that both tools load."""
-    scale = GradeScale(("irrelevant", "weak", "strong"))
-    model = RelevanceModel.from_backbone(backbone, scale, template=PROMPTS[prompt])
-    model.network.to(dtype)  # type: ignore[arg-type]
-    return model.save_pretrained(folder)
 
 
 def compare(folder: Path, queries: list[str], items: list[str], repeats: int, *, sharing: bool) -> list[dict]:

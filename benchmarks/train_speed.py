@@ -25,7 +25,6 @@ from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncode
 from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
 from transformers import TrainerCallback
 
-from darl.grades import GradeScale
 from darl.losses import make_loss
 from darl.model import RelevanceModel
 from darl.pairs import PairTable, read_pairs
@@ -35,7 +34,7 @@ from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json
 from darl.training.tune import tune_model
 from machine import commit, machine
-from peer import PROMPTS
+from peer import PROMPTS, save_fresh
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "train_speed.json"
@@ -65,7 +64,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for prompt in args.prompts:
-            folder = save(args.backbone, prompt, Path(scratch) / prompt)
+            folder = save_fresh(args.backbone, prompt, Path(scratch) / prompt, max_length=160)
             rows += compare(folder, prompt, pairs, recipe, args, Path(scratch))
     found = headline(rows)
     for row in rows:
@@ -76,15 +75,6 @@ def main() -> None:
     facts = {"benchmark": "train_speed", "command": command, "commit": commit()}
     where = machine() | {"threads": torch.get_num_threads()}
     atomic_write_json(RESULTS, facts | {"machine": where} | {"headline": found, "rows": rows})
-
-
-def save(backbone: str, prompt: str, folder: Path) -> Path:
-    """A model with a fresh head, as a folder that both tools load."""
-    model = RelevanceModel.from_backbone(
-        backbone, GradeScale(("irrelevant", "weak", "strong")), template=PROMPTS[prompt], max_length=160
-    )
-    model.network.to(torch.float32)  # type: ignore[arg-type]
-    return model.save_pretrained(folder)
 
 
 def compare(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from packaging.requirements import Requirement
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -37,16 +39,9 @@ NEEDED = {
     "typer": "typer",
     "rich": "rich",
     "ir-measures": "ir_measures",
+    "packaging": "packaging",
 }
-EXTRAS = {
-    "tracking": {"tensorboard": "tensorboard"},
-    "serve": {
-        "fastapi": "fastapi",
-        "uvicorn": "uvicorn",
-        "prometheus-client": "prometheus_client",
-        "pydantic-settings": "pydantic_settings",
-    },
-}
+FOR_DEVELOPERS = {"dev", "docs"}  # extras that no verb needs
 OLDEST_PYTHON = (3, 11)
 GIB = 1024**3
 ENOUGH_MEMORY, LITTLE_MEMORY = 8 * GIB, 3 * GIB  # full tuning of the 135M LLM takes about 4 GiB, of an encoder 1
@@ -151,12 +146,32 @@ def packages() -> list[Check]:
 
 
 def extras() -> list[Check]:
-    found = []
-    for extra, parts in EXTRAS.items():
-        missing = [package for package, module in parts.items() if importlib.util.find_spec(module) is None]
+    """Of each extra that a verb may need, what is not installed."""
+    found, wanted = [], map(Requirement, importlib.metadata.requires("darl") or [])
+    parts = [(extra_of(part), part.name) for part in wanted if part.marker is not None]
+    for extra in sorted({extra for extra, _ in parts if extra} - FOR_DEVELOPERS):
+        missing = [name for of, name in parts if of == extra and not is_installed(name)]
         detail = f"not installed: {', '.join(missing)} (optional)" if missing else "installed"
         found.append(Check(f"extra {extra}", "ok", detail, f"pip install 'darl[{extra}]'" if missing else None))
     return found
+
+
+def extra_of(part: Requirement) -> str | None:
+    """The extra that a requirement belongs to; None where it is nobody's, or not for this machine.
+
+    >>> extra_of(Requirement("uvloop; extra == 'serve'")), extra_of(Requirement("torch; python_version > '3'"))
+    ('serve', None)
+    """
+    named = re.search(r"""extra\s*==\s*["']([^"']+)["']""", str(part.marker or ""))
+    return named[1] if named and part.marker and part.marker.evaluate({"extra": named[1]}) else None
+
+
+def is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def offline() -> Check:
