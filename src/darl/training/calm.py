@@ -13,16 +13,16 @@ from darl.training.dropout import set_dropout
 from darl.training.probe import Probe, logit_spread
 
 CALMED_ON = 256  # training pairs that measure the spread under dropout
-SHAKEN = 2.0  # how many times the recipe's spread it may be
+SHAKEN = 2.0  # how many times the recipe's spread it may be before it is taken as the spread to calm
 BATCH = 32
 
 
 def calm(probe: Probe, features: np.ndarray, model: RelevanceModel, train: PairTable, recipe: Recipe) -> Probe:
-    """The head at the spread that the recipe asks for, or smaller, where dropout would make more of it in training.
+    """The head at the spread that the recipe asks for: on still features, or under dropout where that dominates.
 
     A backbone that keeps all pairs in a narrow cone is shaken by dropout by more than its pairs differ. A head that
     was calm on still features then starts with losses far above those of no head at all, and tuning spends its
-    first epochs on undoing that.
+    first epochs on undoing that. So where dropout more than doubles the spread, it is measured under dropout.
 
     Args:
         features: the head's input of the training pairs, dropout off, (n, d).
@@ -31,8 +31,9 @@ def calm(probe: Probe, features: np.ndarray, model: RelevanceModel, train: PairT
     found = probe.calmed(probe.logits(features), recipe.probe.spread)
     set_head(model.network, found.weight, found.bias)
     shaken = logits_in_training(model, train.sample(CALMED_ON, recipe.seed), recipe)
-    most = SHAKEN * recipe.probe.spread
-    return found.calmed(shaken, most) if logit_spread(shaken) > most else found
+    if logit_spread(shaken) <= SHAKEN * recipe.probe.spread:
+        return found
+    return found.calmed(shaken, recipe.probe.spread)
 
 
 def logits_in_training(model: RelevanceModel, pairs: PairTable, recipe: Recipe) -> np.ndarray:
