@@ -169,6 +169,29 @@ def test_a_needed_correction_is_found_and_holds_on_fresh_pairs():
     assert figures[1] > figures[0]
 
 
+def test_a_rule_that_harms_shifted_traffic_is_not_taken():
+    grades, p, groups = normal_task(n=2500, seed=1)
+    free = choose_rule(p, grades, scale_of(5), groups=groups)
+    best = p.argmax(1)  # traffic on which argmax is always right
+    kept = choose_rule(p, grades, scale_of(5), groups=groups, shifted=(p, best))
+    assert free.rule.kind != "argmax"
+    assert kept.rule.kind == "argmax"
+    assert free.rule.name in kept.reason
+    assert "gives up" in next(row for row in kept.table if row.rule == free.rule.name).note
+    loose = choose_rule(p, grades, scale_of(5), groups=groups, shifted=(p, best), max_shifted_loss=1.0)
+    assert loose.rule == free.rule
+
+
+def test_another_rule_than_argmax_may_be_the_one_to_beat():
+    grades, p, groups = normal_task(n=2500, seed=1)
+    plain = DecisionRule("prior_corrected", prior=(1e-6, 1.0, 1.0, 1.0, 1.0), tau=1.0)  # says 0 for everything
+    choice = choose_rule(p, grades, scale_of(5), groups=groups, plain=plain)
+    assert choice.table[0].rule == "argmax before shifts"
+    assert {row.rule for row in choice.table} > {"argmax", "thresholds"}
+    one = choose_rule(p[:3], grades[:3], scale_of(5), groups=np.zeros(3), plain=plain)
+    assert one.rule == plain
+
+
 def test_labels_without_signal_do_not_make_thresholds_win():
     kept = 0
     for seed in range(8):

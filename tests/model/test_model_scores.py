@@ -157,3 +157,29 @@ def test_a_device_that_is_not_there_is_named(shared_models) -> None:
 
 def test_softmax_of_huge_logits_is_finite() -> None:
     np.testing.assert_allclose(softmax(np.array([[1e30, 0.0], [-1e30, -1e30]])), [[1, 0], [0.5, 0.5]])
+
+
+def test_shifts_are_added_to_the_logits_and_undone(shared_models) -> None:
+    model = shared_models["encoder"]
+    encoded = model.encode(queries=QUERIES, items=ITEMS)
+    before = model.logits(encoded)
+    model.divide_logits(2.0)
+    model.shift_logits([0.0, 1.0, -2.0])
+    try:
+        np.testing.assert_allclose(model.logits(encoded), before / 2 + [0.0, 1.0, -2.0], atol=1e-5)
+        assert (model.temperature, model.shifts) == (2.0, (0.0, 1.0, -2.0))
+    finally:
+        model.undo_calibration()
+    np.testing.assert_allclose(model.logits(encoded), before, atol=1e-5)
+    assert (model.temperature, model.shifts) == (1.0, ())
+
+
+@pytest.mark.parametrize("shifts", [[0.0, 1.0], [0.0, float("nan"), 1.0]])
+def test_shifts_that_are_none_are_refused(shared_models, shifts: list[float]) -> None:
+    with pytest.raises(ModelError, match="shifts are 3 finite numbers"):
+        shared_models["encoder"].shift_logits(shifts)
+
+
+def test_a_head_without_bias_holds_no_shifts(shared_models) -> None:
+    with pytest.raises(ModelError, match="no bias"):
+        shared_models["decoder"].shift_logits([0.0, 1.0, 2.0])

@@ -38,6 +38,9 @@ def test_probabilities_before_calibration_follow_from_those_after_it(seed: int, 
     logits = np.random.default_rng(seed).normal(0, 3, size=(20, 4))
     before, after = softmax(logits, axis=1), softmax(logits / temperature, axis=1)
     np.testing.assert_allclose(uncalibrated(after, temperature), before, atol=1e-9)
+    shifts = [0.0, 1.0, -0.5, 0.25]
+    shifted = softmax(logits / temperature + shifts, axis=1)
+    np.testing.assert_allclose(uncalibrated(shifted, temperature, shifts), before, atol=1e-9)
 
 
 def test_a_probability_of_zero_stays_zero() -> None:

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import log_softmax, softmax
 
 from darl.errors import DataError, EmptySplitError
-from darl.training.calibrate import HIGHEST, LOWEST, fit_temperature
+from darl.training.calibrate import HIGHEST, LOWEST, DevLogits, Scaling, calibrate, fit_shifts, fit_temperature
 
 
 def nll(logits: np.ndarray, grades: np.ndarray, temperature: float) -> float:
@@ -76,3 +76,57 @@ def test_logits_that_are_not_finite_are_named() -> None:
 def test_no_pair_is_named() -> None:
     with pytest.raises(EmptySplitError):
         fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int))
+
+
+def drawn(n: int, shifts: list[float], seed: int, temperature: float = 1.5) -> DevLogits:
+    """Pairs, five to a query, whose grades follow softmax(z / T + b)."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, len(shifts))) * 2
+    p = softmax(z / temperature + np.array(shifts), axis=1)
+    return DevLogits(z, (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1), np.arange(n) // 5)
+
+
+def test_temperature_and_shifts_are_found_again() -> None:
+    dev = drawn(6000, [0.0, 1.5, -1.0], 0)
+    found = fit_shifts(dev.logits, dev.grades)
+    assert found.temperature == pytest.approx(1.5, rel=0.08)
+    assert found.shifts == pytest.approx([0.0, 1.5, -1.0], abs=0.12)
+
+
+@given(st.integers(0, 500))
+def test_shifts_leave_each_grade_its_share(seed: int) -> None:
+    """At the optimum the gradient for b is zero: the mean probability of a grade is its frequency."""
+    dev = drawn(300, [0.0, 0.5, -0.5, 0.2], seed)
+    if len(np.unique(dev.grades)) == 4:
+        p = softmax(fit_shifts(dev.logits, dev.grades).of(dev.logits), axis=1)
+        np.testing.assert_allclose(p.mean(axis=0), np.bincount(dev.grades, minlength=4) / 300, atol=2e-3)
+
+
+def test_shifts_are_taken_only_where_they_pay() -> None:
+    taken = [
+        bool(calibrate(drawn(1000, shifts, seed), None, share=0.3, shifts=None, seed=0)[0].shifts)
+        for shifts in ([0.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+        for seed in range(6)
+    ]
+    assert sum(taken[:6]) <= 1
+    assert all(taken[6:])
+
+
+def test_shifted_traffic_counts_by_its_share() -> None:
+    known, shifted = drawn(3000, [0.0, 0.0, 0.0], 1), drawn(500, [0.0, 1.0, 0.0], 2)
+    found = [calibrate(known, shifted, share=share, shifts=True, seed=0)[0].shifts[1] for share in (0.0, 0.5, 1.0)]
+    assert found[0] == pytest.approx(0.0, abs=0.15)
+    assert found[0] < found[1] < found[2]
+    assert found[2] == pytest.approx(1.0, abs=0.3)
+
+
+def test_what_leaves_a_temperature_alone() -> None:
+    dev = drawn(200, [0.0, 3.0, 0.0], 3)
+    assert calibrate(dev, None, share=0.3, shifts=False, seed=0)[0].shifts == ()
+    one_query = DevLogits(dev.logits, dev.grades, np.zeros(200))
+    assert calibrate(one_query, None, share=0.3, shifts=None, seed=0)[0].shifts == ()
+    two_grades = dev.grades != 2
+    lacking = DevLogits(dev.logits[two_grades], dev.grades[two_grades], dev.groups[two_grades])
+    scaling, why = calibrate(lacking, None, share=0.3, shifts=True, seed=0)
+    assert scaling == Scaling(scaling.temperature)
+    assert "lacks a grade" in why

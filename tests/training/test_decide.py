@@ -10,7 +10,9 @@ from small_world import small_recipe
 
 from darl.decisions import choose_rule
 from darl.grades import GradeScale
-from darl.training.decide import decide_on, worth
+from darl.model.relevance_model import softmax
+from darl.training.calibrate import Scaling
+from darl.training.decide import before_shifts, decide_on, dev_logits, worth
 from darl.training.pipeline import fit
 from darl.training.splits import load_splits
 
@@ -32,10 +34,17 @@ def test_the_chosen_candidate_is_worth_what_the_finished_model_is(
 def test_a_fixed_rule_is_worth_what_it_decides(world: dict[str, str], tiny_encoder: Path) -> None:
     recipe = small_recipe(world, tiny_encoder, decide={"rule": "argmax"})
     splits = load_splits(recipe)
-    p = np.random.default_rng(0).dirichlet(np.ones(3), len(splits.dev_id))
-    decision = decide_on(recipe, splits.train, splits.dev_id, p)
+    known = dev_logits(splits.dev_id, np.random.default_rng(0).normal(size=(len(splits.dev_id), 3)))
+    decision = decide_on(recipe, splits.train, known, None, Scaling(2.0))
     assert decision.table == []
-    assert decision.figure == worth(recipe, splits.dev_id, decision.rule, p)
+    assert decision.figure == worth(recipe, known, decision.rule, Scaling(2.0))
+
+
+def test_shifts_do_not_change_what_another_rule_has_to_beat() -> None:
+    logits, scaling = np.random.default_rng(0).normal(size=(50, 3)), Scaling(1.7, (0.0, 2.0, -1.0))
+    decided = before_shifts(scaling).decide(softmax(scaling.of(logits)))
+    assert (decided == logits.argmax(1)).all()
+    assert before_shifts(Scaling(1.7)).kind == "argmax"
 
 
 def test_a_chosen_rule_is_worth_its_crossfitted_figure() -> None:

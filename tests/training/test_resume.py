@@ -50,7 +50,7 @@ POINTS = {
     ),
     "tune-probe, while an old checkpoint goes": ("tune-probe", Kill("os:unlink", 5, argument="optimizer.pt")),
     "interpolate, while choosing": ("interpolate", Kill("darl.training.learn:choose")),
-    "finish, before calibrating": ("finish", Kill("darl.training.finish:fit_temperature")),
+    "finish, before calibrating": ("finish", Kill("darl.training.finish:calibrate_on")),
     "finish, while the model is written": ("finish", Kill("darl.model.saving:plain_tokenizer_class")),
     "finish, written but not finished": ("finish", Kill("os:rename", argument="finish.partial ")),
     "publishing, half the files linked": ("publish", Kill("os:link", 3)),

@@ -14,6 +14,7 @@ from darl.errors import DataError, EmptySplitError, GradeError, MissingGradeErro
 from darl.grades import GradeScale
 
 TAUS = (0.25, 0.5, 0.75, 1.0)
+PLAIN = "argmax before shifts"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ def choose_rule(
     groups: Sequence | np.ndarray | None = None,
     prior: Sequence[float] | None = None,
     margin: float = 0.002,
+    plain: DecisionRule | None = None,
+    shifted: tuple[np.ndarray, np.ndarray] | None = None,
+    max_shifted_loss: float = 0.003,
 ) -> RuleChoice:
     """Choose how to decide, on dev, so that a flexible rule cannot win by overfitting.
 
@@ -82,6 +86,10 @@ def choose_rule(
         groups: (n,) query of each pair; without it every pair is a query of its own.
         prior: (K,) shares of the grades in training; without it they are counted on dev (one added to each).
         margin: smallest gain worth leaving argmax for, in units of the objective.
+        plain: the rule to beat where that is not argmax; argmax is then one of the candidates.
+        shifted: probabilities (m, K) and grades (m,) of other traffic. A rule that gives up more than
+            ``max_shifted_loss`` of the objective there, against ``plain``, is not taken: rules bend to dev's mix of
+            grades, and other traffic has another.
 
     A grade that dev lacks: the rules fitted to the grades (prior_corrected without `prior`, thresholds) are
     left out. One query only: nothing can be held out, argmax stays. `reason` says so in both cases.
@@ -119,13 +127,15 @@ def choose_rule(
     queries, rng = int(query.max()) + 1, np.random.default_rng(seed)
     if min(folds, queries) < 2:
         reason = "argmax stays: dev has one query, so nothing can be held out to judge another rule on"
-        return RuleChoice(DecisionRule(), (), objective, reason)
+        return RuleChoice(plain or DecisionRule(), (), objective, reason)
 
     fold = (rng.permutation(queries) % min(folds, queries))[query]
     weights = rng.multinomial(queries, np.full(queries, 1 / queries), size=200)  # (200, Q)
-    judge, argmax_draws, argmax_figure = OBJECTIVES[objective], np.empty(0), 0.0
+    judge, fits = OBJECTIVES[objective], _fits(K, OBJECTIVES[objective], prior, bool(absent), plain)
+    default = next(iter(fits))
+    plain_draws, plain_figure, plain_out = np.empty(0), 0.0, 0.0
     table: list[Candidate] = []
-    best, best_gain, fits = "argmax", 0.0, _fits(K, judge, prior, bool(absent))
+    best, best_gain = default, 0.0
     for name, fit in fits.items():
         held, left_out = np.full(len(g), -1, dtype=np.int64), "dev lacks a grade"
         if fit is not None:
@@ -139,29 +149,45 @@ def choose_rule(
         cells = np.bincount(query * K * K + g * K + held, minlength=queries * K * K).reshape(queries, K * K)
         figure = float(judge(cells.sum(axis=0).reshape(K, K).astype(np.float64)))
         draws = judge((weights.astype(np.float64) @ cells).reshape(-1, K, K))
-        if name == "argmax":
-            argmax_draws, argmax_figure = draws, figure
-        gain, error = figure - argmax_figure, float(np.nanstd(draws - argmax_draws))
+        out = _elsewhere(fit(p, g) if fit else None, shifted, judge, K)
+        if name == default:
+            plain_draws, plain_figure, plain_out = draws, figure, out
+        gain, error = figure - plain_figure, float(np.nanstd(draws - plain_draws))
         wins = gain > max(error, margin)
-        note = "beats argmax" if wins else "within noise of argmax" if gain > 0 else "not above argmax"
-        note = "the default" if name == "argmax" else note
+        harms = out < plain_out - max_shifted_loss
+        note = f"beats {default}" if wins else f"within noise of {default}" if gain > 0 else f"not above {default}"
+        if wins and harms:
+            note += f", but gives up {plain_out - out:.4f} on shifted traffic"
+        note = "the default" if name == default else note
         table.append(Candidate(name, figure, gain, error, note))
-        if wins and gain > best_gain:
+        if wins and not harms and gain > best_gain:
             best, best_gain = name, gain
-    rule = DecisionRule() if best == "argmax" else fits[best](p, g)  # type: ignore[misc]
+    rule = (plain or DecisionRule()) if best == default else fits[best](p, g)  # type: ignore[misc]
     won = next(row for row in table if row.rule == best)
-    return RuleChoice(
-        rule or DecisionRule(), tuple(table), objective, _reason(won, objective, absent), figure=won.figure
-    )
+    reason = _reason(won, default, table, objective, absent)
+    return RuleChoice(rule or DecisionRule(), tuple(table), objective, reason, figure=won.figure)
 
 
-def _reason(row: Candidate, objective: str, absent: list[str]) -> str:
+def _elsewhere(
+    rule: DecisionRule | None, shifted: tuple[np.ndarray, np.ndarray] | None, judge: Callable, K: int
+) -> float:
+    """The objective of a rule on shifted traffic; 0 where there is none or it is undefined."""
+    if rule is None or shifted is None or len(shifted[1]) == 0:
+        return 0.0
+    cells = np.bincount(np.asarray(shifted[1]) * K + rule.decide(shifted[0]), minlength=K * K).reshape(K, K)
+    value = float(judge(cells.astype(np.float64)))
+    return value if np.isfinite(value) else 0.0
+
+
+def _reason(row: Candidate, default: str, table: Sequence[Candidate], objective: str, absent: list[str]) -> str:
     text = (
-        f"{row.rule}: {objective} {row.figure:.4f} cross-fitted, {row.gain:.4f} above argmax "
+        f"{row.rule}: {objective} {row.figure:.4f} cross-fitted, {row.gain:.4f} above {default} "
         f"(standard error {row.standard_error:.4f})"
     )
-    if row.rule == "argmax":
-        text = f"argmax stays: {objective} {row.figure:.4f}, cross-fitted no other rule beats it by more than noise"
+    if row.rule == default:
+        harmful = ", ".join(other.rule for other in table if "but gives up" in other.note)
+        text = f"{default} stays: {objective} {row.figure:.4f}, cross-fitted no other rule beats it by more than noise"
+        text += f" without harm to shifted traffic (not {harmful})" if harmful else ""
     left_out = f"; dev lacks {', '.join(absent)}, so rules fitted to the grades were left out"
     return text + (left_out if absent else "")
 
@@ -169,7 +195,9 @@ def _reason(row: Candidate, objective: str, absent: list[str]) -> str:
 Fit = Callable[[np.ndarray, np.ndarray], DecisionRule | None]
 
 
-def _fits(K: int, judge: Callable, prior: Sequence[float] | None, incomplete: bool) -> dict[str, Fit | None]:
+def _fits(
+    K: int, judge: Callable, prior: Sequence[float] | None, incomplete: bool, plain: DecisionRule | None
+) -> dict[str, Fit | None]:
     """Every candidate by name, simplest first: (probabilities, grades) → rule; None = not to be fitted."""
 
     def corrected(tau: float) -> Fit:
@@ -181,6 +209,8 @@ def _fits(K: int, judge: Callable, prior: Sequence[float] | None, incomplete: bo
         return fit
 
     rules = [DecisionRule(), DecisionRule("least_cost", power=1), DecisionRule("least_cost", power=2)]
-    fits: dict[str, Fit | None] = {rule.name: (lambda p, g, rule=rule: rule) for rule in rules}
+    first = {} if plain is None or plain == DecisionRule() else {PLAIN: plain}
+    named = first | {rule.name: rule for rule in rules}
+    fits: dict[str, Fit | None] = {name: (lambda p, g, rule=rule: rule) for name, rule in named.items()}
     fits |= {f"prior_corrected τ={tau:g}": None if incomplete and prior is None else corrected(tau) for tau in TAUS}
     return fits | {"thresholds": None if incomplete else lambda p, g: fit_thresholds(p, g, judge)}

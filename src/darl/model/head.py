@@ -6,7 +6,7 @@ transformers names it ``score`` (causal LLMs), ``classifier`` (BERT and its kin)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -83,6 +83,19 @@ def scale_head(model: nn.Module, factor: float) -> None:
         head.weight.mul_(factor)
         if head.bias is not None:
             head.bias.mul_(factor)
+
+
+def shift_head(model: nn.Module, shifts: Sequence[float]) -> None:
+    """Add a number to each grade's logit.
+
+    Raises:
+        ModelError: the head has no bias that could hold it.
+    """
+    head = head_of(model)
+    if head.bias is None:
+        raise ModelError("the head has no bias, so grades cannot be shifted", where="calibrate.per_grade", mend="auto")
+    with torch.no_grad():
+        head.bias.add_(torch.tensor(list(shifts)).to(head.bias))
 
 
 def is_head_parameter(name: str, model: nn.Module) -> bool:

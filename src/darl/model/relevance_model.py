@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from darl.model.backbones import (
 )
 from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
 from darl.model.features import FeatureSpec, Progress, head_features, pooled_features
-from darl.model.head import scale_head
+from darl.model.head import scale_head, shift_head
 from darl.model.inference.reading import Read, Wanted, to_numpy
 from darl.model.inference.run import run_pairs
 from darl.model.precision import settle_precision
@@ -52,6 +53,7 @@ class RelevanceModel(PairScorer):
             positions reach.
         rule: from probabilities to a grade; default argmax.
         temperature: by which the head is already divided; kept for the record.
+        shifts: what the head already adds to each grade's logit after that, (K,) or empty; likewise.
         ood: the OOD reference, or None.
         provenance: how the model came to be; any JSON.
 
@@ -72,6 +74,7 @@ class RelevanceModel(PairScorer):
         max_length: int = 256,
         rule: DecisionRule | None = None,
         temperature: float = 1.0,
+        shifts: tuple[float, ...] = (),
         ood: OODReference | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
@@ -85,7 +88,8 @@ class RelevanceModel(PairScorer):
         network.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         self.network, self.tokenizer, self.scale, self.backbone = network, tokenizer, scale, backbone
         self.max_length, self.rule = max_length, rule or DecisionRule("argmax")
-        self.temperature, self.ood, self.provenance = temperature, ood, provenance or {}
+        self.temperature, self.shifts = temperature, tuple(shifts)
+        self.ood, self.provenance = ood, provenance or {}
         tokenizer.model_max_length = max_length
         self.encoder = PairEncoder(tokenizer, max_length)
         self._base: PreTrainedModel | None = None
@@ -242,3 +246,22 @@ class RelevanceModel(PairScorer):
             raise ModelError(f"a temperature is a finite number above 0, not {temperature}")
         scale_head(self.network, 1.0 / temperature)
         self.temperature *= temperature
+        self.shifts = tuple(shift / temperature for shift in self.shifts)
+
+    def shift_logits(self, shifts: Sequence[float]) -> None:
+        """Fold a number for each grade into the head's bias.
+
+        Raises:
+            ModelError: not K finite numbers, or the head has no bias.
+        """
+        if len(shifts) != self.scale.size or not all(map(math.isfinite, shifts)):
+            raise ModelError(f"shifts are {self.scale.size} finite numbers, not {list(shifts)}")
+        shift_head(self.network, shifts)
+        self.shifts = tuple(a + b for a, b in zip(self.shifts or (0.0,) * len(shifts), shifts, strict=True))
+
+    def undo_calibration(self) -> None:
+        """The logits as they were before temperature and shifts were folded in."""
+        if self.shifts:
+            self.shift_logits([-shift for shift in self.shifts])
+            self.shifts = ()
+        self.divide_logits(1 / self.temperature)

@@ -1,7 +1,7 @@
 """Saving and loading: a plain Hugging Face folder, with darl's own facts in two small files beside it.
 
 config.json, model.safetensors, tokenizer.json …   what transformers reads
-darl.json                                          scale, rule, temperature, base, provenance
+darl.json                                          scale, rule, temperature, shifts, base, provenance
 ood.safetensors, ood.json                          the OOD reference
 base/                                              the frozen base, where the backbone was a local folder
 """
@@ -95,6 +95,7 @@ def _write(model: RelevanceModel, partial: Path) -> None:
         "scale": model.scale.to_dict(),
         "rule": model.rule.to_dict(),
         "temperature": model.temperature,
+        "shifts": list(model.shifts),
         "max_length": model.max_length,
         "backbone": {
             "name": "base" if bundled else backbone.source if local else backbone.name,
@@ -206,6 +207,7 @@ def _assemble(folder: Path, facts: dict[str, Any], trust_remote_code: bool) -> R
         max_length=facts["max_length"],
         rule=rule,
         temperature=facts["temperature"],
+        shifts=tuple(facts.get("shifts", ())),
         ood=OODReference.load(folder / "ood") if facts["has_ood"] else None,
         provenance=facts["provenance"],
     )

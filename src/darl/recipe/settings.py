@@ -128,11 +128,15 @@ class InterpolateSettings(Settings):
 
 
 class CalibrateSettings(Settings):
-    """Temperature on dev_id, after interpolation, folded into the head."""
+    """A temperature and, where it pays, a shift for each grade; after interpolation, folded into the head."""
 
     enabled: bool = True
+    per_grade: Literal["auto"] | bool = Field(
+        default="auto",
+        description="a shift for each grade; auto: where it gains cross-fitted NLL and the head has a bias",
+    )
     shift_share: float = Field(
-        default=0.0, ge=0, le=1, description="weight of dev_ood in the calibration loss; 0 calibrates for dev_id alone"
+        default=0.3, ge=0, le=1, description="weight of dev_ood in the calibration loss; 0 calibrates for dev_id alone"
     )
 
 
@@ -140,7 +144,11 @@ class DecideSettings(Settings):
     """From probabilities to a grade."""
 
     rule: Literal["auto", "argmax", "prior_corrected", "least_cost", "thresholds"] = Field(
-        default="auto", description="auto: cross-fitted choice on dev_id; argmax unless another is clearly better"
+        default="auto",
+        description="auto: cross-fitted choice on dev_id; the likeliest grade unless another is clearly better",
+    )
+    max_ood_loss: float = Field(
+        default=0.003, ge=0, description="auto: how much of the dev_ood objective a rule may give up against likeliest"
     )
 
 

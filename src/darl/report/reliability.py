@@ -1,12 +1,14 @@
 """Reliability: stated confidence against the share that is right, before and after calibration.
 
-Calibration divides the logits by one temperature T, and a softmax keeps the logits up to a constant. So the
-probabilities before it follow from the saved ones p without a second pass of the model:
+Calibration divides the logits by one temperature T and may shift each grade by b_k, and a softmax keeps the logits up
+to a constant. So the probabilities before it follow from the saved ones p without a second pass of the model:
 
-    before_k = p_k^T / Σ_j p_j^T
+    before_k ∝ (p_k / exp(b_k))^T
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,16 +23,23 @@ AFTER, BEFORE = "after", "before"
 _LOUD = 0.05  # an ECE from which a confidence misleads in use: one answer in twenty is claimed or doubted wrongly
 
 
-def uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (n, K) as they were before a temperature was divided out.
+def uncalibrated(probabilities: np.ndarray, temperature: float, shifts: Sequence[float] = ()) -> np.ndarray:
+    """Probabilities (n, K) as they were before a temperature was divided out and each grade shifted.
 
     >>> z = np.array([[2.0, 0.0, -1.0]]); softmax = lambda z: np.exp(z) / np.exp(z).sum()
     >>> bool(np.allclose(uncalibrated(softmax(z / 1.7), 1.7), softmax(z)))
     True
     """
-    logs = temperature * np.log(np.clip(np.asarray(probabilities, dtype=np.float64), 1e-300, None))
+    logs = np.log(np.clip(np.asarray(probabilities, dtype=np.float64), 1e-300, None))
+    logs = temperature * (logs - (np.array(shifts) if len(shifts) else 0.0))
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def scaling_of(run: FinishedRun) -> tuple[float, list[float]]:
+    """The temperature and the shifts of a run."""
+    finish = run.choice("finish")
+    return float(finish.get("temperature", 1.0)), [float(shift) for shift in finish.get("shifts", ())]
 
 
 def calibration_part(run: FinishedRun) -> Part:
@@ -43,10 +52,10 @@ def calibration_part(run: FinishedRun) -> Part:
             "The run has no predictions of a test set, so nothing can be said.",
             then="Name test sets under data.tests in the recipe and fit again.",
         )
-    temperature = float(run.choice("finish").get("temperature", 1.0))
+    temperature, shifts = scaling_of(run)
     charts, rows, errors, lean = [], [], {}, {}
     for name, found in run.predictions.items():
-        before = uncalibrated(found.probabilities, temperature)
+        before = uncalibrated(found.probabilities, temperature, shifts)
         errors[name] = ece(found.grades, before), ece(found.grades, found.probabilities)
         lean[name] = float(found.probabilities.max(1).mean() - (found.probabilities.argmax(1) == found.grades).mean())
         charts.append(_chart(run, name, found.grades, before, found.probabilities))
@@ -63,11 +72,12 @@ def calibration_part(run: FinishedRun) -> Part:
         then = "The dev set does not speak for this test set: look at how the two were drawn."
     else:
         then = "Confidence can be used for thresholds on these sets; look again when the traffic moves."
+    also = " and shifting each grade" if shifts else ""
     said = listed([f"{figure(a)} → {figure(b)} on {name}" for name, (a, b) in errors.items()])
     return Part(
         "calibration",
         title,
-        reads=f"Dividing the logits by T = {temperature:.2f} moves the ECE {said}; "
+        reads=f"Dividing the logits by T = {temperature:.2f}{also} moves the ECE {said}; "
         "points below the diagonal claim more than they keep.",
         then=then,
         urgency=2 if outside else 1 if loud else 0,

@@ -7,7 +7,7 @@ from typing import Any
 
 from darl.evaluation import ece, macro_f1
 from darl.report.parts import Chart, Part, Table
-from darl.report.reliability import uncalibrated
+from darl.report.reliability import scaling_of, uncalibrated
 from darl.report.runs import FinishedRun
 from darl.report.sweep import ID, OOD
 from darl.report.theme import Style, line_layers, scale_of
@@ -80,9 +80,10 @@ def steps_of(run: FinishedRun) -> list[Step]:
         what = f"kept: {kept.get(best['alpha'], mixed)}"
         steps.append(Step("augment", what, best["id_value"], best["ood_value"]))
     if "temperature" in finish:
+        also = " and a shift for each grade" if finish.get("shifts") else ""
         what = (
-            f"T = {finish['temperature']:.3f}; ECE on dev_id {figure(finish.get('dev_ece_before'))} → "
-            f"{figure(finish.get('dev_ece_after'))}; grades stay"
+            f"T = {finish['temperature']:.3f}{also}; ECE on dev_id {figure(finish.get('dev_ece_before'))} → "
+            f"{figure(finish.get('dev_ece_after'))}" + ("" if also else "; grades stay")
         )
         steps.append(Step("calibrate", what, None))
     if finish.get("rule_reason"):
@@ -119,12 +120,13 @@ def _then(measured: list[Step]) -> str:
 
 
 def _on_tests(run: FinishedRun) -> Table:
-    temperature = float(run.choice("finish").get("temperature", 1.0))
+    temperature, shifts = scaling_of(run)
     rows = []
     for name, found in run.predictions.items():
-        argmax = found.probabilities.argmax(1)
+        raw = uncalibrated(found.probabilities, temperature, shifts)
+        argmax = raw.argmax(1)
         before, after = (macro_f1(found.grades, guess, run.scale.size) for guess in (argmax, found.predicted))
-        loose = ece(found.grades, uncalibrated(found.probabilities, temperature))
+        loose = ece(found.grades, raw)
         tight = ece(found.grades, found.probabilities)
         rows.append([name, f"{figure(loose)} → {figure(tight)}", f"{figure(before)} → {figure(after)}"])
     return Table(

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import load_file, save_file
 
 from darl.errors import RecipeError
@@ -75,7 +76,7 @@ def before_model(recipe: Recipe) -> RelevanceModel:
 def _augment(recipe: Recipe, splits: Splits, folder: Path, new: Stage, reporter: Reporter) -> dict[str, Any]:
     settings, judge = recipe.interpolate, DevJudge(recipe, splits)
     earlier = before_model(recipe)
-    earlier.divide_logits(1 / earlier.temperature)  # both ends uncalibrated: the mix is calibrated anew
+    earlier.undo_calibration()  # both ends uncalibrated: the mix is calibrated anew
     ends = state_of(earlier), load_file(new.folder / WEIGHTS)
     alphas = sorted({BEFORE, NEW, *(settings.alphas if settings.enabled else ())})
     with reporter.bar("augment: dev", len(alphas) * judge.pairs) as advance:
@@ -99,10 +100,13 @@ def finish_as_before(recipe: Recipe, splits: Splits, folder: Path, reporter: Rep
     model, dev = before_model(recipe), splits.dev_id
     with reporter.bar("calibrate: dev", len(dev)) as advance:
         logits = model.logits(model.encode(dev), progress=advance)
+    before = (logits - (np.array(model.shifts) if model.shifts else 0.0)) * model.temperature
     shutil.copytree(model_folder(str(recipe.interpolate.before)), folder / "model", copy_function=link_or_copy)
     return {
         "temperature": model.temperature,
-        "dev_ece_before": float(ece(dev.grades, softmax(logits * model.temperature))),
+        "shifts": list(model.shifts),
+        "calibrate_reason": "as in the model from before the labels",
+        "dev_ece_before": float(ece(dev.grades, softmax(before))),
         "dev_ece_after": float(ece(dev.grades, softmax(logits))),
         "rule": model.rule.to_dict(),
         "rule_reason": "as in the model from before the labels",

@@ -13,7 +13,7 @@ from darl.training.dropout import set_dropout
 from darl.training.probe import Probe, logit_spread
 
 CALMED_ON = 256  # training pairs that measure the spread under dropout
-SHAKEN = 2.0  # how many times the recipe's spread it may be before it is taken as the spread to calm
+SHAKEN = 3.0  # how many times the recipe's spread it may be before it is taken as the spread to calm
 BATCH = 32
 
 
@@ -22,7 +22,7 @@ def calm(probe: Probe, features: np.ndarray, model: RelevanceModel, train: PairT
 
     A backbone that keeps all pairs in a narrow cone is shaken by dropout by more than its pairs differ. A head that
     was calm on still features then starts with losses far above those of no head at all, and tuning spends its
-    first epochs on undoing that. So where dropout more than doubles the spread, it is measured under dropout.
+    first epochs on undoing that. So where dropout more than trebles the spread, it is measured under dropout.
 
     Args:
         features: the head's input of the training pairs, dropout off, (n, d).

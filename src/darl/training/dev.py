@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from darl.model.relevance_model import softmax
 from darl.progress import Advance
 from darl.recipe.settings import Recipe
-from darl.training.calibrate import fit_temperature
-from darl.training.decide import decide_on, worth
+from darl.training.decide import calibrate_on, decide_on, dev_logits, worth
 from darl.training.interpolate import Candidate, State
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_state
@@ -16,7 +14,7 @@ class DevJudge:
     """Scores weights on at most ``interpolate.dev_limit`` pairs of each dev set, as the finished model would decide.
 
     A calm model and a loud one give the likeliest grade with unlike bias towards the common grades, and the finished
-    model mends that by its temperature and rule. So each candidate gets both first: its worth on dev_id is that of its
+    model mends that by its calibration and rule. So each candidate gets both first: its worth on dev_id is that of its
     own rule, cross-fitted, and on dev_ood that of the same rule.
 
     Attributes:
@@ -34,11 +32,12 @@ class DevJudge:
     def candidate(self, start: str, alpha: float, weights: State, advance: Advance) -> Candidate:
         """The weights as a candidate of this name, judged."""
         load_state(self._model, weights)
-        logits = {name: self._model.logits(encoded, progress=advance) for name, encoded in self._encoded.items()}
-        recipe, dev = self._recipe, self._devs["id"]
-        temperature = fit_temperature(logits["id"], dev.grades) if recipe.calibrate.enabled else 1.0
-        decision = decide_on(recipe, self._train, dev, softmax(logits["id"] / temperature))
-        if "ood" not in logits:
-            return Candidate(start, alpha, decision.figure, None)
-        shifted = worth(recipe, self._devs["ood"], decision.rule, softmax(logits["ood"] / temperature))
-        return Candidate(start, alpha, decision.figure, shifted)
+        found = {
+            name: dev_logits(self._devs[name], self._model.logits(encoded, progress=advance))
+            for name, encoded in self._encoded.items()
+        }
+        recipe, known, shifted = self._recipe, found["id"], found.get("ood")
+        scaling, _ = calibrate_on(recipe, self._model, known, shifted)
+        decision = decide_on(recipe, self._train, known, shifted, scaling)
+        out = None if shifted is None else worth(recipe, shifted, decision.rule, scaling)
+        return Candidate(start, alpha, decision.figure, out)

@@ -10,7 +10,6 @@ import numpy as np
 
 from darl.decisions import DecisionRule
 from darl.evaluation import ece
-from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
 from darl.ood import OODReference
 from darl.ood.knn import unit_rows
@@ -19,8 +18,7 @@ from darl.ood.novelty import QueryNovelty
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.training.augment import finish_as_before, kept_before
-from darl.training.calibrate import fit_temperature
-from darl.training.decide import decide_on
+from darl.training.decide import calibrate_on, decide_on, dev_logits
 from darl.training.reference import make_reference
 from darl.training.run import Run, Stage, versions
 from darl.training.splits import Splits
@@ -45,7 +43,8 @@ def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage],
         ),
         after=(learned[-1],),
     )
-    reporter.say(f"calibrate: T={stage.result['temperature']:.3f}; decide: {stage.result['rule_reason']}")
+    calibrated = f"T={stage.result['temperature']:.3f}, {stage.result['calibrate_reason']}"
+    reporter.say(f"calibrate: {calibrated}; decide: {stage.result['rule_reason']}")
     if "why" in stage.result.get("ood", {}):
         reporter.say(f"ood: {stage.result['ood']['why']}")
     return stage
@@ -56,14 +55,25 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
     model = load_weights(fresh_model(recipe), chosen)
     with reporter.bar("calibrate: dev", len(dev)) as advance:
         logits = model.logits(model.encode(dev), progress=advance)
-    result: dict[str, Any] = {"temperature": 1.0, "dev_ece_before": float(ece(dev.grades, softmax(logits)))}
+    known, shifted = dev_logits(dev, logits), None
+    if splits.dev_ood is not None:
+        with reporter.bar("calibrate: dev_ood", len(splits.dev_ood)) as advance:
+            shifted = dev_logits(splits.dev_ood, model.logits(model.encode(splits.dev_ood), progress=advance))
+    scaling, why = calibrate_on(recipe, model, known, shifted)
     if recipe.calibrate.enabled:
-        result["temperature"] = _calibrate(recipe, splits, model, logits)
-        model.divide_logits(result["temperature"])
-        logits = logits / result["temperature"]
+        model.divide_logits(scaling.temperature)
+        if scaling.shifts:
+            model.shift_logits(scaling.shifts)
+    result: dict[str, Any] = {
+        "temperature": scaling.temperature,
+        "shifts": list(scaling.shifts),
+        "calibrate_reason": why,
+        "dev_ece_before": float(ece(dev.grades, softmax(logits))),
+    }
+    logits = scaling.of(logits)
     probabilities = softmax(logits)
     result["dev_ece_after"] = float(ece(dev.grades, probabilities))
-    decision = decide_on(recipe, splits.train, dev, probabilities)
+    decision = decide_on(recipe, splits.train, known, shifted, scaling)
     model.rule = decision.rule
     result |= {"rule": decision.rule.to_dict(), "rule_reason": decision.reason, "rules": decision.table}
     if recipe.ood.enabled:
@@ -80,17 +90,6 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
     }
     model.save_pretrained(folder / "model")
     return result
-
-
-def _calibrate(recipe: Recipe, splits: Splits, model: RelevanceModel, logits: np.ndarray) -> float:
-    grades, weights, share = splits.dev_id.grades, None, recipe.calibrate.shift_share
-    if share > 0 and splits.dev_ood is not None:
-        shifted = model.logits(model.encode(splits.dev_ood))
-        weights = np.concatenate(
-            [np.full(len(logits), (1 - share) / len(logits)), np.full(len(shifted), share / len(shifted))]
-        )
-        logits, grades = np.concatenate([logits, shifted]), np.concatenate([grades, splits.dev_ood.grades])
-    return fit_temperature(logits, grades, weights)
 
 
 def _known(
