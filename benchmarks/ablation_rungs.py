@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 UNMIXED, UNCALIBRATED = "interpolate.enabled=false", "calibrate.enabled=false"
 UNDECIDED = ("decide.rule=argmax", "ood.enabled=false")
 PLAIN = (UNMIXED, UNCALIBRATED, *UNDECIDED)
+TEMPERATURE_ALONE = ("calibrate.per_grade=false", "calibrate.shift_share=0")
 EVERY_WEIGHT = "tune.freeze_embeddings=false"
 # From here on a reference for the OOD scores is kept, which `darl select` needs; training does not read it.
 STAGES = ("tune.start=probe", UNCALIBRATED, "decide.rule=argmax")
@@ -92,7 +93,7 @@ PEERS = (
     Rung(
         "temperature",
         "cross-entropy + temperature",
-        ("loss=cross_entropy", "tune.start=random", EVERY_WEIGHT, UNMIXED, *UNDECIDED),
+        ("loss=cross_entropy", "tune.start=random", EVERY_WEIGHT, UNMIXED, *TEMPERATURE_ALONE, *UNDECIDED),
         baseline=True,
         shares="cross_entropy",
         peer=True,

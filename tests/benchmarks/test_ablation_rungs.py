@@ -34,7 +34,7 @@ def test_every_rung_is_a_recipe(name: str) -> None:
         ("lp_ft", "interpolation", {"interpolate.enabled", "ood.enabled"}),
         ("random_labels", "dasa_labels", set()),
         ("dasa_labels", "full", {"calibrate.enabled", "decide.rule"}),
-        ("cross_entropy", "temperature", {"calibrate.enabled"}),
+        ("cross_entropy", "temperature", {"calibrate.enabled", "calibrate.per_grade", "calibrate.shift_share"}),
     ],
 )
 def test_a_rung_changes_what_it_says(one: str, other: str, keys: set[str]) -> None:
