@@ -11,10 +11,11 @@ from small_world import small_recipe
 from darl.decisions import choose_rule
 from darl.grades import GradeScale
 from darl.model.relevance_model import softmax
-from darl.training.calibrate import Scaling
-from darl.training.decide import before_shifts, decide_on, dev_logits, worth
+from darl.training.calibrate import DevLogits, Scaling
+from darl.training.decide import before_shifts, calibrate_on, decide_on, dev_logits, worth
 from darl.training.pipeline import fit
 from darl.training.splits import load_splits
+from darl.training.starts import fresh_model
 
 
 def test_the_chosen_candidate_is_worth_what_the_finished_model_is(
@@ -55,3 +56,19 @@ def test_a_chosen_rule_is_worth_its_crossfitted_figure() -> None:
     assert choice.figure in [row.figure for row in choice.table]
     one = choose_rule(p, grades, GradeScale(("no", "partly", "yes")), groups=np.zeros(200))
     assert one.figure is None, "with one query nothing is held out"
+
+
+@pytest.mark.parametrize(
+    ("rule", "per_grade", "shifted"), [("auto", "auto", True), ("argmax", "auto", False), ("argmax", True, True)]
+)
+def test_a_fixed_rule_is_not_shifted_unless_asked(
+    world: dict[str, str], tiny_encoder: Path, rule: str, per_grade: bool | str, shifted: bool
+) -> None:
+    recipe = small_recipe(world, tiny_encoder, decide={"rule": rule}, calibrate={"per_grade": per_grade})
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(900, 3))
+    likely = softmax(logits + np.array([0.0, 2.0, 0.0]))
+    grades = (likely.cumsum(axis=1) < rng.random((900, 1))).sum(axis=1)
+    known = DevLogits(logits, grades, np.arange(900) // 3)
+    scaling, _ = calibrate_on(recipe, fresh_model(recipe), known, None)
+    assert bool(scaling.shifts) == shifted

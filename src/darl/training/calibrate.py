@@ -74,7 +74,7 @@ def calibrate(
     alone = Scaling(fit_temperature(logits, grades, weights))
     K = logits.shape[1]
     if shifts is False:
-        return alone, "a temperature alone, by recipe or because the head has no bias"
+        return alone, "a temperature alone: by recipe, or the rule is fixed, or the head has no bias"
     if len(np.unique(grades)) < K:
         return alone, "a temperature alone: dev lacks a grade"
     if shifts is None:

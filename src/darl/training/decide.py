@@ -52,7 +52,9 @@ def calibrate_on(
     has_bias = head_of(model.network).bias is not None
     if settings.per_grade is True and not has_bias:
         raise RecipeError("this backbone's head has no bias to hold it", where="calibrate.per_grade", mend="take auto")
-    shifts = None if settings.per_grade == "auto" and has_bias else bool(settings.per_grade is True)
+    # Shifts change which grade is likeliest, which only a rule that dev chooses allows for.
+    free = settings.per_grade == "auto" and has_bias and recipe.decide.rule == "auto"
+    shifts = None if free else settings.per_grade is True
     return calibrate(known, shifted, share=settings.shift_share, shifts=shifts, seed=recipe.seed)
 
 
