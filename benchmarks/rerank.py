@@ -2,6 +2,7 @@
 
     python benchmarks/rerank.py                                   # 67 queries of retail test_far, as the figures ask
     python benchmarks/rerank.py --queries 4 --items 30 --repeats 3
+    python benchmarks/rerank.py --device cuda                     # both in bfloat16; writes rerank-gpu.json
 
 `same_dtype`: both in float32 with a prompt of 50-odd guideline tokens. `bare`: the same without the guideline.
 `default`: the weights as their publisher ships them (bfloat16), each tool at its defaults; on a processor without
@@ -30,7 +31,7 @@ from darl.storage import atomic_write_json
 from machine import commit, machine
 from peer import PROMPTS, as_probabilities, interleaved, read_pairs_of, row, save_fresh
 
-RESULTS = Path(__file__).resolve().parent / "results" / "rerank.json"
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main() -> None:
@@ -41,22 +42,25 @@ def main() -> None:
     parser.add_argument("--default-queries", type=int, default=3, help="for the run at defaults: bfloat16 is slow")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default="cpu", help="cuda: both in bfloat16, and no run at each tool's defaults")
     args = parser.parse_args()
     quiet_libraries()
     if args.threads:
         torch.set_num_threads(args.threads)
     queries, items = read_pairs_of("retail", "test_far", queries=args.queries, items=args.items)
     few = read_pairs_of("retail", "test_far", queries=args.default_queries, items=args.items)
+    on_gpu = args.device != "cpu"
+    dtype = torch.bfloat16 if on_gpu else torch.float32
     rows, headline = [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for prompt in PROMPTS:
-            folder = save_fresh(args.backbone, prompt, Path(scratch) / prompt)
-            found = compare(folder, queries, items, args.repeats, sharing=prompt == "guideline")
+            folder = save_fresh(args.backbone, prompt, Path(scratch) / prompt, dtype=dtype)
+            found = compare(folder, queries, items, args.repeats, args.device, sharing=prompt == "guideline")
             rows += [{"prompt": prompt, "run": "same dtype"} | one for one in found]
             headline |= ratios(found, "same_dtype_ratio" if prompt == "guideline" else "bare_ratio")
-            if prompt == "guideline":
+            if prompt == "guideline" and not on_gpu:
                 half = save_fresh(args.backbone, prompt, Path(scratch) / "half", dtype=torch.bfloat16)
-                found = compare(half, *few, min(args.repeats, 2), sharing=False)
+                found = compare(half, *few, min(args.repeats, 2), args.device, sharing=False)
                 rows += [{"prompt": prompt, "run": "defaults"} | one for one in found]
                 headline |= ratios(found, "default_ratio")
     headline["max_probability_difference"] = max(
@@ -67,14 +71,18 @@ def main() -> None:
     print(headline)
     command = f"python benchmarks/rerank.py --queries {args.queries} --repeats {args.repeats}"
     command += f" --items {args.items}" if args.items else ""
-    facts = {"benchmark": "rerank", "command": command, "commit": commit()}
+    command += f" --device {args.device}" if on_gpu else ""
+    name = "rerank-gpu" if on_gpu else "rerank"
+    facts = {"benchmark": name, "command": command, "commit": commit()}
     facts["machine"] = machine() | {"threads": torch.get_num_threads()}
-    atomic_write_json(RESULTS, facts | {"headline": headline, "rows": rows})
+    atomic_write_json(RESULTS / f"{name}.json", facts | {"headline": headline, "rows": rows})
 
 
-def compare(folder: Path, queries: list[str], items: list[str], repeats: int, *, sharing: bool) -> list[dict]:
+def compare(
+    folder: Path, queries: list[str], items: list[str], repeats: int, device: str, *, sharing: bool
+) -> list[dict]:
     """Both tools, and darl without sharing where asked, on the same pairs."""
-    ours, theirs = RelevanceModel.from_pretrained(folder), CrossEncoder(str(folder), device="cpu", max_length=256)
+    ours, theirs = RelevanceModel.from_pretrained(folder, device=device), CrossEncoder(str(folder), device=device, max_length=256)
     pairs = list(zip(queries, items, strict=True))
     encoded = ours.encode(queries=queries, items=items)
     ways = {
@@ -83,8 +91,11 @@ def compare(folder: Path, queries: list[str], items: list[str], repeats: int, *,
     }
     if sharing:
         ways["darl, alone"] = lambda: apart(ours, ours.encode(queries=queries, items=items))
-    ours.score(queries=queries[:4], items=items[:4])
-    theirs.predict(pairs[:4], show_progress_bar=False)
+    warm = 4 if device == "cpu" else len(pairs)  # on a GPU the first run of a shape compiles
+    ours.score(queries=queries[:warm], items=items[:warm])
+    theirs.predict(pairs[:warm], show_progress_bar=False)
+    if sharing:
+        ways["darl, alone"]() if device != "cpu" else None
     seconds, found = interleaved(ways, repeats)
     plain = int(encoded.lengths.sum())
     distinct = sum(len(pack.tree) for pack in make_packs(encoded, TOKENS_PER_BATCH, share=True))

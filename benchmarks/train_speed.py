@@ -37,7 +37,7 @@ from machine import commit, machine
 from peer import PROMPTS, save_fresh
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "train_speed.json"
+RESULTS = HERE / "results"
 
 
 def main() -> None:
@@ -48,15 +48,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="of each run; the first is not timed")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default="cpu", help="cuda: autocast to bfloat16; writes train_speed-gpu.json")
     args = parser.parse_args()
     quiet_libraries()
     if args.threads:
         torch.set_num_threads(args.threads)
+    on_gpu = args.device != "cpu"
+    precision = "bfloat16" if on_gpu else "float32"
     count = args.batch * args.steps
     recipe = load_recipe(
         HERE / "recipes" / "retail.yaml",
         [f"backbone.name={args.backbone}", f"data.train.sample={count}", f"tune.batch_size={args.batch}",
-         "tune.epochs=1", "tune.freeze_embeddings=false", "loss=cross_entropy", "tune.precision=float32",
+         "tune.epochs=1", "tune.freeze_embeddings=false", "loss=cross_entropy", f"tune.precision={precision}",
          "tune.checkpoints=1"],
     )  # fmt: skip
     source = recipe.data.train[0]
@@ -72,9 +75,11 @@ def main() -> None:
     print(found)
     command = f"python benchmarks/train_speed.py --backbone {args.backbone} --batch {args.batch}"
     command += f" --steps {args.steps} --repeats {args.repeats}"
-    facts = {"benchmark": "train_speed", "command": command, "commit": commit()}
+    command += f" --device {args.device}" if on_gpu else ""
+    name = "train_speed-gpu" if on_gpu else "train_speed"
+    facts = {"benchmark": name, "command": command, "commit": commit()}
     where = machine() | {"threads": torch.get_num_threads()}
-    atomic_write_json(RESULTS, facts | {"machine": where} | {"headline": found, "rows": rows})
+    atomic_write_json(RESULTS / f"{name}.json", facts | {"machine": where} | {"headline": found, "rows": rows})
 
 
 def compare(
@@ -101,7 +106,7 @@ def compare(
 
 def ours(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[float, float]:
     """Seconds from the end of the first step to that of the last, and the mean loss."""
-    model = RelevanceModel.from_pretrained(folder)
+    model = RelevanceModel.from_pretrained(folder, device="cuda" if recipe.tune.precision == "bfloat16" else None)
     ends: list[float] = []
 
     def advance(_done: int) -> None:
@@ -121,11 +126,13 @@ def theirs(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[f
         def on_step_end(self, args, state, control, **kwargs):
             ends.append(time.perf_counter())
 
-    model = CrossEncoder(str(folder), device="cpu", max_length=160)
+    half = recipe.tune.precision == "bfloat16"
+    device = "cuda" if half else "cpu"
+    model = CrossEncoder(str(folder), device=device, max_length=160)
     data = Dataset.from_dict({"query": pairs.queries, "item": pairs.items, "label": [int(g) for g in pairs.grades]})
     settings = CrossEncoderTrainingArguments(
         output_dir=str(out), num_train_epochs=1, per_device_train_batch_size=recipe.tune.batch_size,
-        learning_rate=9e-5, use_cpu=True, save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1,
+        learning_rate=9e-5, use_cpu=not half, bf16=half, save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1,
     )  # fmt: skip
     trainer = CrossEncoderTrainer(
         model=model, args=settings, train_dataset=data, loss=CrossEntropyLoss(model), callbacks=[Stamps()]

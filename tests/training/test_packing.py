@@ -60,6 +60,22 @@ def test_gradients_are_those_of_padded_batches(model: RelevanceModel) -> None:
     assert (off / whole) ** 0.5 < 1e-5
 
 
+def test_bfloat16_trains_packed_as_padded(model: RelevanceModel) -> None:
+    """Under autocast rotary positions leave queries in float32 and values in bfloat16, whatever the machine."""
+    encoded = model.encode(queries=[q for q, _ in PAIRS], items=[i for _, i in PAIRS])
+    rows = [encoded.row(i) for i in range(len(encoded))]
+    forward = packed_forward(model)
+    assert forward is not None
+    model.network.train()
+    plain = gradients(model, model.network(**model.encoder.pad(rows)).logits)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = forward(as_encoded(rows)).logits
+    half = gradients(model, logits.float())
+    off = sum(float((half[name] - plain[name]).square().sum()) for name in plain)
+    whole = sum(float(g.square().sum()) for g in plain.values())
+    assert 0 < (off / whole) ** 0.5 < 0.05
+
+
 def test_attention_drops_keys_in_training(tiny_encoder: Path) -> None:
     """A backbone's own attention dropout is kept: two passes in training differ, two in evaluation do not."""
     model = RelevanceModel.from_backbone(str(tiny_encoder), GradeScale(tuple(GRADES)), max_length=48)

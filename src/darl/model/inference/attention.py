@@ -131,6 +131,8 @@ def _attend(
     if sliding_window is not None and layout.longest > sliding_window:
         raise PackingError("a sliding window")
     scale = float(query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if query.dtype != value.dtype:  # under autocast rotary positions leave queries and keys in float32
+        query, key = query.to(value.dtype), key.to(value.dtype)
     if layout.flex_mask is not None:
         if dropout:
             raise PackingError("dropout in attention")  # flex_attention has none
