@@ -82,7 +82,8 @@ def compare(
     folder: Path, queries: list[str], items: list[str], repeats: int, device: str, *, sharing: bool
 ) -> list[dict]:
     """Both tools, and darl without sharing where asked, on the same pairs."""
-    ours, theirs = RelevanceModel.from_pretrained(folder, device=device), CrossEncoder(str(folder), device=device, max_length=256)
+    ours = RelevanceModel.from_pretrained(folder, device=device)
+    theirs = CrossEncoder(str(folder), device=device, max_length=256)
     pairs = list(zip(queries, items, strict=True))
     encoded = ours.encode(queries=queries, items=items)
     ways = {

@@ -132,7 +132,8 @@ def theirs(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[f
     data = Dataset.from_dict({"query": pairs.queries, "item": pairs.items, "label": [int(g) for g in pairs.grades]})
     settings = CrossEncoderTrainingArguments(
         output_dir=str(out), num_train_epochs=1, per_device_train_batch_size=recipe.tune.batch_size,
-        learning_rate=9e-5, use_cpu=not half, bf16=half, save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1,
+        learning_rate=9e-5, use_cpu=not half, bf16=half, save_strategy="no", report_to="none", disable_tqdm=True,
+        logging_steps=1,
     )  # fmt: skip
     trainer = CrossEncoderTrainer(
         model=model, args=settings, train_dataset=data, loss=CrossEntropyLoss(model), callbacks=[Stamps()]

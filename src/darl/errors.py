@@ -68,6 +68,10 @@ class RunError(DarlError):
     """A run folder cannot be used: it belongs to another recipe, or another process is writing it."""
 
 
+class DivergedError(RunError):
+    """Tuning ended in a model that says nothing: its loss was no finite number."""
+
+
 class LabelsAwaitedError(DarlError):
     """A round has picked pairs to label and waits for their labels: nothing is wrong, somebody has work to do.
 

@@ -40,6 +40,18 @@ def test_the_main_job(suite: str, label: str, metric: str, within: float) -> Non
         assert shown == pytest.approx(figures[f"{MAIN_JOB[suite]}_{split}_{metric}"], abs=within)
 
 
+@pytest.mark.parametrize(
+    ("label", "metric", "within"),
+    [("macro-F1", "f1_gain", 0.00051), ("QWK", "qwk_gain", 0.00051), ("ECE, of the baseline's", "ece_ratio", 0.0051)],
+)
+def test_the_main_job_with_an_llm(label: str, metric: str, within: float) -> None:
+    figures = headline("main_job-gpu")
+    for cell, split in zip(row(f"LLM {label}"), ("id", "near", "far"), strict=True):
+        shown = float(cell.split()[0].replace("−", "-"))
+        name = f"patents_smollm2-135m_full_tune.epochs=3_verbalizer_{split}_{metric}"
+        assert shown == pytest.approx(figures[name], abs=within)
+
+
 @pytest.mark.parametrize("suite", ["patents", "retail", "health_zh"])
 def test_telling_in_from_out(suite: str) -> None:
     figures = headline("ood")

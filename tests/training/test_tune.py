@@ -13,7 +13,7 @@ from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 from small_world import small_recipe
 
-from darl.errors import RecipeError
+from darl.errors import DivergedError, RecipeError
 from darl.losses import CrossEntropy
 from darl.model import RelevanceModel
 from darl.model.head import head_name
@@ -324,6 +324,20 @@ def test_a_setting_that_trainer_does_not_know_is_named(tiny_encoder: Path, small
     recipe, splits = small(tiny_encoder, trainer={"no_such_thing": 1})
     with pytest.raises(RecipeError, match="no_such_thing"):
         tuned(recipe, splits, tmp_path)
+
+
+def test_tuning_that_diverges_is_named_and_a_lower_rate_mends_it(
+    world: dict[str, str], tiny_decoder: Path, tmp_path: Path
+) -> None:
+    settings = {"epochs": 2, "learning_rate": 1e30, "max_grad_norm": 1e30, "start": "random"}
+    with pytest.raises(DivergedError, match="learning_rate") as error:
+        fit(small_recipe(world, tiny_decoder, tune=settings), run=tmp_path / "run", quiet=True)
+    assert "no finite number" in str(error.value)
+    result = fit(
+        small_recipe(world, tiny_decoder, tune=settings | {"learning_rate": 1e-3}),
+        run=tmp_path / "run", quiet=True, redo=True,
+    )  # fmt: skip
+    assert np.isfinite(result.metrics["choices"]["tune-random"]["train_loss"])
 
 
 def test_an_unknown_tracker_is_named(tiny_encoder: Path, small, tmp_path: Path) -> None:

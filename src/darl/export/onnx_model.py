@@ -62,11 +62,11 @@ class OnnxModel(PairScorer):
         self._names = [one.name for one in self._session.get_inputs()]
 
     def logits(
-        self, encoded: EncodedPairs, *, tokens_per_batch: int = TOKENS_PER_BATCH, progress: Progress | None = None
+        self, encoded: EncodedPairs, *, tokens_per_batch: int | None = None, progress: Progress | None = None
     ) -> np.ndarray:
         """Calibrated logits, (n, K) float32, in the input's order; batches of like lengths, padded."""
         out = np.zeros((len(encoded), self.scale.size), dtype=np.float32)
-        for rows, batch in self.encoder.batches(encoded, tokens_per_batch):
+        for rows, batch in self.encoder.batches(encoded, tokens_per_batch or TOKENS_PER_BATCH):
             (found,) = self._session.run(["logits"], {name: batch[name].numpy() for name in self._names})
             out[rows] = found
             if progress:

@@ -12,7 +12,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from darl.errors import RecipeError
-from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
+from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.model.head import head_of
 from darl.model.inference.reading import Read, Wanted, check_layer, pool, to_numpy
 from darl.model.inference.run import Progress, run_pairs
@@ -70,7 +70,7 @@ def head_and_pooled_features(
     encoded: EncodedPairs,
     spec: FeatureSpec | None,
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """:func:`head_features` and, where ``spec`` asks, :func:`pooled_features` of the same network, in one pass.
@@ -99,7 +99,7 @@ def pooled_features(
     encoded: EncodedPairs,
     spec: FeatureSpec,
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Pooled hidden states of one layer, (n, d) float32.

@@ -28,7 +28,7 @@ from darl.model.backbones import (
     position_room,
     resolve_backbone,
 )
-from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
+from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.model.features import FeatureSpec, Progress, head_features, pooled_features
 from darl.model.head import scale_head, shift_head
 from darl.model.inference.reading import Read, Wanted, to_numpy
@@ -185,7 +185,7 @@ class RelevanceModel(PairScorer):
         self,
         encoded: EncodedPairs,
         *,
-        tokens_per_batch: int = TOKENS_PER_BATCH,
+        tokens_per_batch: int | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
         """Calibrated logits, (n, K) float32, in the input's order."""

@@ -10,7 +10,7 @@ import numpy as np
 from darl.decisions import DecisionRule
 from darl.errors import ModelError
 from darl.grades import GradeScale
-from darl.model.encoding import TOKENS_PER_BATCH, EncodedPairs, PairEncoder
+from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.model.scores import Scores
 from darl.ood import OODReference
 from darl.pairs import PairTable
@@ -33,7 +33,7 @@ class PairScorer(ABC):
 
     @abstractmethod
     def logits(
-        self, encoded: EncodedPairs, *, tokens_per_batch: int = TOKENS_PER_BATCH, progress: Progress | None = None
+        self, encoded: EncodedPairs, *, tokens_per_batch: int | None = None, progress: Progress | None = None
     ) -> np.ndarray:
         """Calibrated logits, (n, K) float32, in the input's order."""
 
@@ -52,7 +52,7 @@ class PairScorer(ABC):
         queries: Sequence[str] | None = None,
         items: Sequence[str] | None = None,
         ood: bool = True,
-        tokens_per_batch: int = TOKENS_PER_BATCH,
+        tokens_per_batch: int | None = None,
         progress: Progress | None = None,
     ) -> Scores:
         """Grades, probabilities, relevance scores and (where the model has a reference) OOD percentiles.
@@ -60,7 +60,8 @@ class PairScorer(ABC):
         Args:
             pairs: a table, or give ``queries`` and ``items`` of equal length n.
             ood: also say how far out each pair is; costs a second forward pass on the frozen base.
-            tokens_per_batch: distinct tokens of one forward pass: what items of one query share counts once.
+            tokens_per_batch: distinct tokens of one forward pass: what items of one query share counts once; default
+                by the device.
             progress: called with the number of pairs done after each batch.
 
         Returns:
@@ -74,7 +75,7 @@ class PairScorer(ABC):
         encoded: EncodedPairs,
         *,
         ood: bool = True,
-        tokens_per_batch: int = TOKENS_PER_BATCH,
+        tokens_per_batch: int | None = None,
         progress: Progress | None = None,
     ) -> Scores:
         """:meth:`score` of pairs that are token ids already."""

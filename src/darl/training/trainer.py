@@ -7,6 +7,7 @@ it up, finds the newest whole checkpoint after a kill, and reports progress.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
-from darl.errors import RecipeError, StorageError
+from darl.errors import DivergedError, RecipeError, StorageError
 from darl.progress import Advance
 from darl.recipe.settings import TuneSettings
 from darl.training.checkpoints import drop_broken_checkpoints, is_disk_error, last_whole_checkpoint, mark_whole
@@ -118,6 +119,15 @@ class MarkWhole(TrainerCallback):
             mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
+class StopDiverged(TrainerCallback):
+    """Stops at the first logged loss that is no finite number: no later step mends the weights."""
+
+    def on_log(self, args, state, control, **kwargs):
+        if first_not_finite(state.log_history[-1:]) is not None:
+            control.should_training_stop = True
+            control.should_save = False
+
+
 class Patience(TrainerCallback):
     """Stops when the dev objective has not risen for some epochs; keeps no state, so a kill cannot lose it."""
 
@@ -171,6 +181,7 @@ def train(
     Raises:
         RecipeError: arguments that TrainingArguments refuses. MissingExtraError: a tracker is not installed.
         StorageError: a full disk; the last whole checkpoint stays.
+        DivergedError: the loss was no finite number; checkpoints from then on are worth nothing and go.
     """
     steps = total_steps(len(rows), settings)
     best = settings.keep == "best" or settings.patience is not None
@@ -192,6 +203,7 @@ def train(
         "save_steps": every,
         "save_total_limit": 2,
         "logging_steps": max(1, steps // 20),
+        "logging_nan_inf_filter": False,  # a loss that is no number is to be seen, not replaced by the one before
         "disable_tqdm": True,
         "report_to": [name for name in settings.report_to if name != "tensorboard"] or "none",
         "remove_unused_columns": False,
@@ -200,7 +212,7 @@ def train(
         "dataloader_pin_memory": torch.cuda.is_available(),
         **precision_arguments(settings.precision),
     }
-    callbacks: list[TrainerCallback] = [MarkWhole(advance)]
+    callbacks: list[TrainerCallback] = [MarkWhole(advance), StopDiverged()]
     if best:
         arguments |= {"eval_strategy": "epoch", "load_best_model_at_end": True}
         arguments |= {"metric_for_best_model": "objective", "greater_is_better": True}
@@ -249,10 +261,27 @@ def train(
             where=folder,
             mend="free some space and run the same command: it resumes from the last whole checkpoint",
         ) from error
+    if diverged := first_not_finite(trainer.state.log_history):
+        barrier()
+        if is_main():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise DivergedError(
+            f"tuning diverged: by step {diverged} of {steps} the loss was no finite number",
+            mend=f"set a lower `tune.learning_rate` (it was {args.learning_rate:g}), or `tune.precision: float32`",
+        )
     kept = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_objective")  # what does not tell the time
     history = [{name: entry[name] for name in kept if name in entry} for entry in trainer.state.log_history]
     history = [entry for entry in history if "loss" in entry or "eval_objective" in entry]
     return {"steps": trainer.state.global_step, "train_loss": mean_loss(history), "history": history}
+
+
+def first_not_finite(history: list[dict[str, Any]]) -> int | None:
+    """The step of the first logged loss that is NaN or infinite.
+
+    >>> first_not_finite([{"step": 2, "loss": 1.0}, {"step": 4, "loss": float("nan")}])
+    4
+    """
+    return next((entry["step"] for entry in history if not math.isfinite(entry.get("loss", 0.0))), None)
 
 
 def history_of(checkpoint: Path) -> list[dict[str, Any]]:

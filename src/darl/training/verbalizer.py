@@ -119,21 +119,19 @@ def tune_verbalizer(
         rows.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
     pad: int = model.tokenizer.pad_token_id  # type: ignore[assignment]
 
-    # padded on the left, so that the answers end together: the wide language-model head then runs on the last
-    # few positions only
-    kept = max(map(len, answers)) + len(end) + 1
-
+    # Padded on the right: padding on the left would see nothing, and an attention kernel of a GPU may make NaN of that.
+    # The wide language-model head runs from the first answer of the batch on.
     def collate(batch: list[dict[str, Any]]) -> dict[str, Any]:
         longest = max(len(row["input_ids"]) for row in batch)
+        kept = longest + 1 - min(row["labels"].count(IGNORED) for row in batch)  # one before the answer says its start
 
         def padded(name: str, fill: int) -> torch.Tensor:
-            return torch.tensor([[fill] * (longest - len(row[name])) + row[name] for row in batch])
+            return torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in batch])
 
-        real = torch.tensor([[0] * (longest - len(row["input_ids"])) + [1] * len(row["input_ids"]) for row in batch])
+        real = torch.tensor([[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in batch])
         return {
             "input_ids": padded("input_ids", pad),
             "attention_mask": real,
-            "position_ids": (real.cumsum(1) - 1).clamp_min(0),
             "labels": padded("labels", IGNORED)[:, -kept:],
             "logits_to_keep": kept,
         }

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from darl.model.encoding import EncodedPairs, PairEncoder
+from darl.model.encoding import TOKENS_PER_BATCH, TOKENS_PER_BATCH_GPU, EncodedPairs, PairEncoder
 from darl.model.inference.packed import read_packed
 from darl.model.inference.padded import read_padded
 from darl.model.inference.reading import Read, Wanted
@@ -30,7 +30,7 @@ def run_pairs(
     wanted: Wanted,
     consume: Callable[[np.ndarray, Read], None],
     *,
-    tokens_per_batch: int,
+    tokens_per_batch: int | None,
     progress: Progress | None = None,
 ) -> None:
     """Read what is wanted of every pair, without gradients and with dropout off.
@@ -38,19 +38,25 @@ def run_pairs(
     Args:
         network: a classifier, or a bare body where no head is wanted.
         consume: is handed the numbers of some pairs and what was read for them, each pair once.
-        tokens_per_batch: distinct tokens in one forward pass (of a network that cannot be packed, padded ones).
+        tokens_per_batch: distinct tokens in one forward pass (of a network that cannot be packed, padded ones);
+            None: as many as the network's device likes.
         progress: called with the number of pairs done.
     """
     with _lock(network), torch.inference_mode():
         was_training = network.training
         network.eval()
         try:
-            for rows, read in _reads(network, encoder, encoded, wanted, tokens_per_batch):
+            for rows, read in _reads(network, encoder, encoded, wanted, tokens_per_batch or default_budget(network)):
                 consume(rows, read)
                 if progress:
                     progress(len(rows))
         finally:
             network.train(was_training)
+
+
+def default_budget(network: PreTrainedModel) -> int:
+    """Tokens of a forward pass on the network's device."""
+    return TOKENS_PER_BATCH_GPU if network.device.type == "cuda" else TOKENS_PER_BATCH
 
 
 def _reads(
