@@ -6,13 +6,16 @@ For each seed it fits three models on the same training pairs: `cross_entropy` (
 fine-tuning, argmax, no calibration), `verbalizer` (causal LLMs only: the naive LLM, fine-tuned to answer
 with grade words) and `darl` (the recipe's defaults). It prints, per test set, the mean over seeds and the
 paired bootstrap over queries of `darl` against each baseline, and adds the rows to results/main_job.json.
-Finished fits are reused, so a killed benchmark goes on where it was.
+Finished fits are reused, so a killed benchmark goes on where it was. `--workers 8` makes as many fits at a time,
+which a GPU has room for; on a CPU each then wants a core of its own (OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ import numpy as np
 from darl.evaluation import METRICS
 from darl.grades import GradeScale
 from darl.recipe.file import load_recipe
+from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json
 from darl.training.pipeline import fit
 from machine import commit, machine
@@ -55,6 +59,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, help="pairs of each test and dev set, where fewer than all")
     parser.add_argument("--methods", nargs="+", default=["cross_entropy", "darl"], choices=list(METHODS))
     parser.add_argument("--runs", type=Path, default=Path("runs/main_job"))
+    parser.add_argument("--workers", type=int, default=1, help="fits at a time")
     parser.add_argument("--baseline", nargs="*", default=[], metavar="KEY=VALUE", help="for the baselines alone")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="for every method alike")
     args = parser.parse_args()
@@ -67,28 +72,41 @@ def main() -> None:
         *args.set,
     ]
     sized = ["data.dev_id", "data.dev_ood", *(f"data.tests.{tier}" for tier in ("id", "near", "far"))]
-    predictions: dict[str, dict[int, dict[str, Any]]] = {}
-    seconds: dict[str, list[float]] = {}
+    fits: list[tuple[str, int, Recipe, Path]] = []
     for seed in args.seeds:
         for method in args.methods:
             overrides = [*shared, f"seed={seed}", *METHODS[method], *(args.baseline if method != "darl" else [])]
             if args.test:
                 keys = [key for key in sized if not (key == "data.dev_ood" and "data.dev_ood=null" in overrides)]
                 overrides += [f"{key}.sample={args.test}" for key in keys]
-            recipe = load_recipe(recipe_file, overrides)
             folder = args.runs / args.suite / f"{args.backbone}-{args.kind}-{args.train}" / method / f"seed{seed}"
-            result = fit(recipe, run=folder)
-            seconds.setdefault(method, []).append(result.metrics["seconds"])
-            predictions.setdefault(method, {})[seed] = {
-                tier: dict(np.load(folder / f"predictions-{tier}.npz")) for tier in recipe.data.tests
-            }
-            scale = recipe.grades.scale()
+            fits.append((method, seed, load_recipe(recipe_file, overrides), folder))
+    predictions: dict[str, dict[int, dict[str, Any]]] = {}
+    seconds: dict[str, list[float]] = {}
+    for (method, seed, recipe, folder), took in zip(fits, fit_all(fits, args.workers), strict=True):
+        seconds.setdefault(method, []).append(took)
+        predictions.setdefault(method, {})[seed] = {
+            tier: dict(np.load(folder / f"predictions-{tier}.npz")) for tier in recipe.data.tests
+        }
+    scale = fits[0][2].grades.scale()
     rows = summarise(predictions, scale, seconds)
     for row in rows:
         row |= {"suite": args.suite, "backbone": args.backbone, "kind": args.kind, "train": args.train}
         row |= {"set": args.set, "baseline": args.baseline, "commit": commit()}
     show(rows)
     save(rows, args)
+
+
+def fit_all(fits: list[tuple[str, int, Recipe, Path]], workers: int) -> list[float]:
+    """The seconds of each fit, in the order given."""
+    if workers == 1:
+        return [_fit(recipe, folder, quiet=False) for _, _, recipe, folder in fits]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_fit, [recipe for _, _, recipe, _ in fits], [folder for _, _, _, folder in fits]))
+
+
+def _fit(recipe: Recipe, folder: Path, *, quiet: bool = True) -> float:
+    return fit(recipe, run=folder, quiet=quiet).metrics["seconds"]
 
 
 def summarise(predictions: dict, scale: GradeScale, seconds: dict[str, list[float]]) -> list[dict]:

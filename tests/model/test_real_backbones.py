@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import CrossEncoder
 from small_models import make_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -21,7 +22,7 @@ Fetch = Callable[[str], Path]
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_plain_transformers_scores_two_pairs_alike(backbone: Fetch, tmp_path: Path, name: str) -> None:
+def test_transformers_and_a_cross_encoder_score_two_pairs_alike(backbone: Fetch, tmp_path: Path, name: str) -> None:
     queries = ["cat insurance", "running shoes"]
     items = ["Vet fee cover for cats and kittens", "Wooden garden table, seats four"]
     backbone(name)
@@ -35,6 +36,11 @@ def test_plain_transformers_scores_two_pairs_alike(backbone: Fetch, tmp_path: Pa
     with torch.inference_mode():
         plain = AutoModelForSequenceClassification.from_pretrained(folder)(**batch).logits.softmax(-1)
     np.testing.assert_allclose(plain.numpy(), scores.probabilities, atol=1e-4)
+
+    # a chat template among the files would have CrossEncoder wrap each pair in a conversation
+    encoder = CrossEncoder(str(folder), device="cpu")
+    wrapped = encoder.predict(list(zip(queries, items, strict=True)), apply_softmax=True)
+    np.testing.assert_allclose(wrapped, scores.probabilities, atol=1e-4)
 
 
 def similarities(model: RelevanceModel, text: str, others: list[str]) -> np.ndarray:

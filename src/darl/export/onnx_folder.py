@@ -72,7 +72,7 @@ def export_onnx(
         raise ModelError("the folder is there already", where=folder, mend="choose another, or remove it")
     with_ood = model.ood is not None and model.ood.feature_spec.get("source") == "logits"
     facts: dict[str, Any] = {"format": 1, "scale": model.scale.to_dict(), "rule": model.rule.to_dict()}
-    facts |= {"max_length": model.max_length, "has_ood": with_ood}
+    facts |= {"max_length": model.max_length, "has_ood": with_ood, "backbone": Path(model.backbone.name).name}
     with atomic_folder(folder) as partial:
         model.tokenizer.save_pretrained(partial)
         plain_tokenizer_class(partial, list(model.tokenizer.model_input_names))

@@ -58,6 +58,7 @@ class OnnxModel(PairScorer):
             raise ModelError(f"the export cannot be read ({type(error).__name__}: {error})", where=folder) from error
         self._graph = graph
         self.int8, self.max_length = graph.name == INT8, int(facts["max_length"])
+        self.backbone = str(facts.get("backbone", "unknown"))
         self.encoder = PairEncoder(self.tokenizer, self.max_length)
         self._names = [one.name for one in self._session.get_inputs()]
 

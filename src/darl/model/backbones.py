@@ -114,6 +114,8 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
             mend="set `pad_token` in tokenizer_config.json",
         )
     tokenizer.padding_side = "right"
+    # A pair is no conversation: sentence-transformers would wrap pairs in a saved chat template, and score other texts.
+    tokenizer.chat_template = None
     return tokenizer
 
 

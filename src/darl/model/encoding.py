@@ -39,6 +39,10 @@ class EncodedPairs:
     def row(self, index: int) -> dict[str, list[int]]:
         return {name: values[index] for name, values in self.fields.items()}
 
+    def take(self, rows: Sequence[int] | np.ndarray) -> EncodedPairs:
+        """Some of the pairs, in the order given."""
+        return EncodedPairs({name: [values[row] for row in rows] for name, values in self.fields.items()})
+
 
 class PairEncoder:
     """Encodes pairs with a tokenizer that holds the template.

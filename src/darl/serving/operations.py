@@ -53,6 +53,7 @@ def add_operations(app: FastAPI, service: Service) -> None:
                 "version": service.version,
                 "gains": facts.gains,
                 "backbone": facts.backbone,
+                "runtime": facts.runtime,
                 "device": facts.device,
                 "has_ood": facts.has_ood,
                 "ood": settings.ood,

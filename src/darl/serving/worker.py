@@ -12,18 +12,16 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darl.errors import DarlError
-from darl.serving.facts import ModelFacts
 from darl.serving.frames import pack, read
 from darl.serving.version import model_version
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from darl.model import RelevanceModel
+    from darl.model.scorer import PairScorer
     from darl.serving.nearest import NearestPairs
 
 PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
@@ -42,9 +40,8 @@ def main() -> None:
         while rest:
             rest = rest[output.write(rest) :]
 
-    from darl.model.saving import model_folder
     from darl.progress import quiet_libraries
-    from darl.verbs.inputs import as_model
+    from darl.serving.loading import describe, load_served, model_folder, nearest_pairs
 
     quiet_libraries()
     send({"event": "imported"})
@@ -53,13 +50,8 @@ def main() -> None:
         try:
             if message["op"] == "load":
                 folder = model_folder(message["folder"])
-                if message.get("threads"):
-                    import torch
-
-                    torch.set_num_threads(message["threads"])
                 version = model_version(folder, message.get("known", {}))
-                model = as_model(folder, device=message.get("device"))
-                own_memory(model)
+                model = load_served(folder, device=message.get("device"), threads=message.get("threads"))
                 known, missing = nearest_pairs(model, folder, wanted=message["nearest"], ood=message["ood"])
                 scorer = BatchScorer(model, message["batch_tokens"], known)
                 facts = describe(model, version, missing)
@@ -86,7 +78,7 @@ class BatchScorer:
         known: names the nearest training pairs, where the slices ask for them.
     """
 
-    def __init__(self, model: RelevanceModel, batch_tokens: int, known: NearestPairs | None = None) -> None:
+    def __init__(self, model: PairScorer, batch_tokens: int, known: NearestPairs | None = None) -> None:
         self.model, self.batch_tokens, self.known = model, batch_tokens, known
 
     def score(self, slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -115,8 +107,7 @@ class BatchScorer:
         out: dict[int, tuple[float, float]] = {}
         near: dict[int, list[dict[str, Any]]] = {}
         if far and model.ood is not None:
-            some = type(encoded)({name: [values[row] for row in far] for name, values in encoded.fields.items()})
-            features = model.ood_features(some, logits[far])
+            features = model.ood_features(encoded.take(far), logits[far])
             found = model.ood.score(features)
             out = dict(zip(far, zip(found.tolist(), model.ood.percentile_of(found).tolist(), strict=True), strict=True))
             counts = _per_pair(slices, "nearest")
@@ -141,52 +132,6 @@ class BatchScorer:
             )
             begin = end
         return outcomes
-
-
-def nearest_pairs(
-    model: RelevanceModel, folder: Path, *, wanted: bool, ood: bool
-) -> tuple[NearestPairs | None, str | None]:
-    """What names the nearest training pairs, or why there is nothing: a model serves without it."""
-    from darl.serving.nearest import read_nearest
-
-    if not wanted:
-        return None, "the server was not started with nearest=true"
-    if not ood:
-        return None, "the server was started with ood=never"
-    try:
-        return read_nearest(model, folder), None
-    except DarlError as error:
-        return None, error.what
-
-
-def describe(model: RelevanceModel, version: str, no_nearest: str | None) -> ModelFacts:
-    """The facts of a loaded model."""
-    parameter = next(model.network.parameters())
-    return ModelFacts(
-        version=version,
-        grades=model.scale.names,
-        gains=model.scale.gains,
-        max_length=model.max_length,
-        fixed_tokens=int(model.tokenizer.num_special_tokens_to_add(pair=True)),  # type: ignore[attr-defined]
-        has_ood=model.ood is not None,
-        ood_is_free=model.ood is not None and model.ood.feature_spec.get("source") == "logits",
-        backbone=Path(model.backbone.name).name,
-        dtype=str(parameter.dtype).removeprefix("torch."),
-        device=str(parameter.device),
-        no_nearest=no_nearest,
-    )
-
-
-def own_memory(model: RelevanceModel) -> None:
-    """Move the weights from the mapped files into memory of the process.
-
-    Loaded weights are pages of the files: who cuts a file short in place would kill the process that serves it.
-    """
-    needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
-    for network in (model.network, *((model.base(),) if needs_base else ())):
-        for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
-            if tensor.device.type == "cpu":
-                tensor.data = tensor.data.clone()
 
 
 def probe(scorer: BatchScorer, *, ood: bool) -> float:

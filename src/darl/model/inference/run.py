@@ -18,6 +18,12 @@ from darl.model.inference.support import why_not_packed
 
 Progress = Callable[[int], None]
 
+# Below this many tokens a forward pass that does not fit into memory is not made smaller: something else is wrong.
+LEAST_TOKENS = 256
+
+# Tokens that fit, where the budget asked for did not.
+_fitting: WeakKeyDictionary[torch.nn.Module, int] = WeakKeyDictionary()
+
 # One forward pass at a time on a network: packing sets its attention, and scoring sets it to evaluation.
 _locks: WeakKeyDictionary[torch.nn.Module, threading.RLock] = WeakKeyDictionary()
 _making = threading.Lock()
@@ -41,15 +47,31 @@ def run_pairs(
         tokens_per_batch: distinct tokens in one forward pass (of a network that cannot be packed, padded ones);
             None: as many as the network's device likes.
         progress: called with the number of pairs done.
+
+    Where memory does not hold that many tokens, half as many are tried, and so on: for this network from then on.
     """
+    budget = tokens_per_batch or default_budget(network)
+    left = np.arange(len(encoded))
     with _lock(network), torch.inference_mode():
         was_training = network.training
         network.eval()
         try:
-            for rows, read in _reads(network, encoder, encoded, wanted, tokens_per_batch or default_budget(network)):
-                consume(rows, read)
-                if progress:
-                    progress(len(rows))
+            while len(left):
+                budget = min(budget, _fitting.get(network, budget))
+                part = encoded if len(left) == len(encoded) else encoded.take(left)
+                done = np.zeros(len(left), dtype=bool)
+                try:
+                    for rows, read in _reads(network, encoder, part, wanted, budget):
+                        consume(left[rows], read)
+                        done[rows] = True
+                        if progress:
+                            progress(len(rows))
+                except torch.OutOfMemoryError:
+                    if budget // 2 < LEAST_TOKENS:
+                        raise
+                    _fitting[network] = budget // 2
+                    torch.cuda.empty_cache()
+                left = left[~done]
         finally:
             network.train(was_training)
 

@@ -1,0 +1,101 @@
+"""What a worker serves: a model's folder through torch, or an export's through onnxruntime, and its description.
+
+Importing this brings the heavy libraries, which is what a spare worker waits with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from darl.errors import DarlError
+from darl.export.onnx_model import FACTS, OnnxModel
+from darl.model import RelevanceModel
+from darl.model.saving import model_folder
+from darl.serving.facts import ModelFacts
+from darl.verbs.inputs import as_model
+
+if TYPE_CHECKING:
+    from darl.serving.nearest import NearestPairs
+
+
+Served = RelevanceModel | OnnxModel
+
+
+def load_served(folder: Path, *, device: str | None, threads: int | None) -> Served:
+    """The scorer in a folder: an export where `darl export` wrote it, else a darl model.
+
+    Args:
+        device: of a model; an export computes on the processor.
+
+    Raises:
+        ModelError: missing, incomplete, corrupt, or a library is missing.
+    """
+    if (folder / FACTS).is_file():
+        return OnnxModel(folder, threads=threads)
+    if threads:
+        torch.set_num_threads(threads)
+    model = as_model(folder, device=device)
+    own_memory(model)
+    return model
+
+
+def own_memory(model: RelevanceModel) -> None:
+    """Move the weights from the mapped files into memory of the process.
+
+    Loaded weights are pages of the files: who cuts a file short in place would kill the process that serves it.
+    """
+    needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
+    for network in (model.network, *((model.base(),) if needs_base else ())):
+        for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
+
+
+def nearest_pairs(model: Served, folder: Path, *, wanted: bool, ood: bool) -> tuple[NearestPairs | None, str | None]:
+    """What names the nearest training pairs, or why there is nothing: a model serves without it."""
+    from darl.serving.nearest import read_nearest
+
+    if not wanted:
+        return None, "the server was not started with nearest=true"
+    if not ood:
+        return None, "the server was started with ood=never"
+    if not isinstance(model, RelevanceModel):
+        return None, "an exported model keeps no features of training pairs"
+    try:
+        return read_nearest(model, folder), None
+    except DarlError as error:
+        return None, error.what
+
+
+def describe(model: Served, version: str, no_nearest: str | None) -> ModelFacts:
+    """The facts of a loaded model."""
+    encoder, ood = model.encoder, model.ood
+    return ModelFacts(
+        version=version,
+        grades=model.scale.names,
+        gains=model.scale.gains,
+        max_length=encoder.max_length,
+        fixed_tokens=int(encoder.tokenizer.num_special_tokens_to_add(pair=True)),  # type: ignore[attr-defined]
+        has_ood=ood is not None,
+        ood_is_free=ood is not None and ood.feature_spec.get("source") == "logits",
+        no_nearest=no_nearest,
+        **_runtime(model),
+    )
+
+
+def _runtime(model: Served) -> dict[str, Any]:
+    if not isinstance(model, RelevanceModel):
+        kind = "int8" if model.int8 else "float32"
+        return {"backbone": model.backbone, "dtype": kind, "device": "cpu", "runtime": "onnx"}
+    parameter = next(model.network.parameters())
+    return {
+        "backbone": Path(model.backbone.name).name,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "device": str(parameter.device),
+    }
+
+
+__all__ = ["describe", "load_served", "model_folder", "nearest_pairs"]
