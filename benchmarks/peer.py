@@ -81,6 +81,17 @@ def row(seconds: dict[str, list[float]], pairs: int) -> dict[str, float | list[f
     }
 
 
+def require_same(ours: np.ndarray, theirs: np.ndarray, *, half: bool = False) -> None:
+    """End the benchmark where the two tools do not score alike: then one of them reads other texts.
+
+    Args:
+        half: computed in half precision, whose rounding reaches the second digit.
+    """
+    off = float(np.abs(ours - theirs).max())
+    if off > (0.1 if half else 1e-3):
+        raise SystemExit(f"the two tools' probabilities differ by {off:.2g} on the same pairs: nothing to compare")
+
+
 def as_probabilities(values: np.ndarray) -> np.ndarray:
     """The peer's scores as probabilities, whether it gives logits or these."""
     values = np.asarray(values, dtype=np.float64)

@@ -29,7 +29,7 @@ from darl.model.inference.reading import Wanted, to_numpy
 from darl.progress import quiet_libraries
 from darl.storage import atomic_write_json
 from machine import commit, machine
-from peer import PROMPTS, as_probabilities, interleaved, read_pairs_of, row, save_fresh
+from peer import PROMPTS, as_probabilities, interleaved, read_pairs_of, require_same, row, save_fresh
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -93,8 +93,12 @@ def compare(
     if sharing:
         ways["darl, alone"] = lambda: apart(ours, ours.encode(queries=queries, items=items))
     warm = 4 if device == "cpu" else len(pairs)  # on a GPU the first run of a shape compiles
-    ours.score(queries=queries[:warm], items=items[:warm])
-    theirs.predict(pairs[:warm], show_progress_bar=False)
+    first = ours.score(queries=queries[:warm], items=items[:warm]).probabilities
+    require_same(
+        first,
+        as_probabilities(theirs.predict(pairs[:warm], show_progress_bar=False)),
+        half=ours.network.dtype != torch.float32,
+    )
     if sharing:
         ways["darl, alone"]() if device != "cpu" else None
     seconds, found = interleaved(ways, repeats)

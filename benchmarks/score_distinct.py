@@ -21,7 +21,7 @@ from darl.model import RelevanceModel
 from darl.progress import quiet_libraries
 from darl.storage import atomic_write_json
 from machine import commit, machine
-from peer import as_probabilities, interleaved, read_pairs_of, row
+from peer import as_probabilities, interleaved, read_pairs_of, require_same, row
 
 RESULTS = Path(__file__).resolve().parent / "results" / "score_distinct.json"
 
@@ -43,8 +43,8 @@ def main() -> None:
         model = RelevanceModel.from_backbone(args.backbone, GradeScale(("irrelevant", "weak", "strong")))
         folder = model.save_pretrained(Path(scratch) / "model")
         ours, theirs = RelevanceModel.from_pretrained(folder), CrossEncoder(str(folder), device="cpu", max_length=256)
-    ours.score(queries=queries[:4], items=items[:4])
-    theirs.predict(pairs[:4], show_progress_bar=False)
+    first = ours.score(queries=queries[:4], items=items[:4]).probabilities
+    require_same(first, as_probabilities(theirs.predict(pairs[:4], show_progress_bar=False)))
     ways = {
         "darl": lambda: ours.score(queries=queries, items=items).probabilities,
         "CrossEncoder": lambda: as_probabilities(theirs.predict(pairs, show_progress_bar=False)),

@@ -34,7 +34,7 @@ from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json
 from darl.training.tune import tune_model
 from machine import commit, machine
-from peer import PROMPTS, save_fresh
+from peer import PROMPTS, as_probabilities, require_same, save_fresh
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -86,6 +86,10 @@ def compare(
     folder: Path, prompt: str, pairs: PairTable, recipe: Recipe, args: argparse.Namespace, scratch: Path
 ) -> list[dict]:
     """Seconds and mean loss of each run of each tool."""
+    few = pairs.take(range(4))
+    own = RelevanceModel.from_pretrained(folder).score(few, ood=False).probabilities
+    peer = CrossEncoder(str(folder), device="cpu", max_length=160)
+    require_same(own, as_probabilities(peer.predict(list(zip(few.queries, few.items, strict=True)))))
     seconds: dict[str, list[float]] = {"darl": [], "CrossEncoderTrainer": []}
     losses: dict[str, list[float]] = {name: [] for name in seconds}
     for repeat in range(args.repeats):
