@@ -74,3 +74,13 @@ def test_pages_fit_the_screen_and_ask_no_other_server(visit: Visit, address: str
         overflow = shown.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 1, f"{page} is {overflow} pixels wider than {width}"
     assert visit(f"{address}/index.html", width=width).locator("img.picture").evaluate("one => one.naturalWidth") > 0
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_pages_are_accessible(visit: Visit, address: str, dark: bool) -> None:
+    from browser import serious_violations
+
+    for page in ("index", "tutorial", "results", "serving", "reference/recipe", "guides/own-data"):
+        shown = visit(f"{address}/{page}.html", width=390 if dark else 1280, dark=dark)
+        shown.wait_for_selector(".md-search[aria-label]", state="attached")
+        assert serious_violations(shown) == [], page
