@@ -23,7 +23,7 @@ def row(start: str) -> list[str]:
 
 MAIN_JOB = {
     "patents": "patents_minilm-l6_full_tune.epochs=6_tune.start=probe_cross_entropy_tune.learning_rate=1e-4",
-    "health_zh": "health_zh_me5-small_full_tune.epochs=5_tune.start=probe_cross_entropy_tune.learning_rate=1e-4",
+    "health_zh": "health_zh_me5-small_full_tune.epochs=5_tune.start=probe_tune.learning_rate=1e-4_cross_entropy",
     "retail": "retail_minilm-l6_full_tune.epochs=4_tune.start=probe_cross_entropy_tune.learning_rate=1e-4",
 }
 

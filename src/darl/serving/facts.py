@@ -15,7 +15,7 @@ class ModelFacts:
         grades: names, least relevant first. max_length: tokens of the longest pair it reads.
         fixed_tokens: tokens that every pair takes besides its texts.
         has_ood: it has an OOD reference. ood_is_free: that reference reads the logits, so it costs nothing.
-        runtime: ``torch`` or ``onnx``. no_nearest: why the nearest training pairs cannot be said, None where they can.
+        no_nearest: why the nearest training pairs cannot be said, None where they can. runtime: ``torch`` or ``onnx``.
     """
 
     version: str
@@ -28,8 +28,8 @@ class ModelFacts:
     backbone: str
     dtype: str
     device: str
-    runtime: str = "torch"
     no_nearest: str | None = "nobody has read the training pairs"
+    runtime: str = "torch"
 
     @property
     def has_nearest(self) -> bool:
