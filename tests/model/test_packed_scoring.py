@@ -20,7 +20,7 @@ from darl.model.backbones import Backbone
 from darl.model.features import FeatureSpec, head_and_pooled_features
 from darl.model.inference import attention
 from darl.model.inference.attention import flex_mask, make_layout
-from darl.model.inference.packed import read_packed
+from darl.model.inference.packed import body_of, last_attention, read_packed
 from darl.model.inference.padded import read_padded
 from darl.model.inference.prefix_tree import prefix_tree, shared_tokens
 from darl.model.inference.reading import Wanted
@@ -86,6 +86,20 @@ def test_an_architecture_that_can_be_packed_is(models, kind: str) -> None:
     plain, packed = both_ways(model, queries, items, 4096)
     np.testing.assert_allclose(packed, plain, atol=2e-5)
     assert np.ptp(plain, axis=0).max() > 0.05  # the pairs differ at all
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_the_end_of_an_encoders_last_layer_runs_on_what_is_read_alone(models, kind: str) -> None:
+    model, seen = models[kind], []
+    last = last_attention(body_of(model.network))
+    assert last is not None
+    layer = body_of(model.network).encoder.layer[-1]
+    hook = layer.intermediate.register_forward_pre_hook(lambda _module, args: seen.append(args[0].shape[1]))
+    try:
+        model.score(queries=["red shoes", "cover", "cover"], items=["light shoes", "vet bills", "vet bills"], ood=False)
+    finally:
+        hook.remove()
+    assert seen[-1] == 2  # of the three pairs two are equal, and run once
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -10,7 +10,7 @@ def due(shown: int, share: float, *key: object) -> int:
     """How many of an annotator's first ``shown + 1`` pairs are to be of the hidden kind.
 
     The k-th (from 0) stands at place ⌊(k + u_k) / share⌋, u_k uniform in [0, 1) by hash of ``key`` and k: one in each
-    stretch of 1 / share pairs, at random within it. Where two neighbours fall on one place, the second comes right after.
+    stretch of 1 / share pairs, at random within it. Where two fall on one place, the second comes right after.
 
     Args:
         shown: pairs answered so far; the next one has this place (from 0).

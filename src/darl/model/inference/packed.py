@@ -96,13 +96,15 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
     early = wanted.layer is not None and not is_last_layer(network, wanted.layer)
     at_end = wanted.head and causal and head_name(network) == "score"
     caught: dict[str, torch.Tensor] = {}
+    ends = _tensor(_ends(network, pack) if at_end else _starts(tree), device)
+    narrow = None if causal or wanted.layer is not None else last_attention(body)
 
     def reshape(_module: object, _args: object, output: Any) -> Any:
         """What the classifier gets: the token that it reads of each pair, as rows of one token."""
         if wanted.layer is not None:
             states = output.hidden_states[wanted.layer] if early else output.last_hidden_state
             caught["pooled"] = _pooled(states[0], pack, wanted.pooling)
-        read = output.last_hidden_state[0, _tensor(_ends(network, pack) if at_end else _starts(tree), device)]
+        read = output.last_hidden_state[0] if narrow is not None else output.last_hidden_state[0, ends]
         output.last_hidden_state = read.unsqueeze(1)  # (m, 1, d)
         if getattr(output, "pooler_output", None) is not None:
             output.pooler_output = body.pooler(output.last_hidden_state)  # type: ignore[operator]
@@ -111,7 +113,12 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
     def catch(_module: object, args: tuple) -> None:
         caught["inputs"] = args[0]
 
+    def only_read(_module: object, _args: object, output: tuple) -> tuple:
+        return output[0][:, ends], *output[1:]
+
     hooks = [body.register_forward_hook(reshape)]
+    if narrow is not None:
+        hooks.append(narrow.register_forward_hook(only_read))
     if wanted.head:
         hooks.append(head_of(network).register_forward_pre_hook(catch))
     options = {"use_cache": False} if causal else {}
@@ -127,6 +134,20 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
         for hook in hooks:
             hook.remove()
     return Read(logits, caught.get("inputs"), caught.get("pooled"))
+
+
+def last_attention(body: PreTrainedModel) -> torch.nn.Module | None:
+    """The last layer's attention of an encoder built like BERT, after which only the tokens that are read need go on.
+
+    There residual and norm are within the attention, so what follows it works on each token alone: the feed-forward
+    part, two thirds of a layer. None where the layers are built otherwise.
+    """
+    layers = getattr(getattr(body, "encoder", None), "layer", None)
+    if not isinstance(layers, torch.nn.ModuleList) or not len(layers):
+        return None
+    last = layers[-1]
+    built_so = all(hasattr(last, name) for name in ("attention", "intermediate", "output", "feed_forward_chunk"))
+    return last.attention if built_so and hasattr(getattr(last.attention, "output", None), "LayerNorm") else None
 
 
 def body_of(network: PreTrainedModel) -> PreTrainedModel:
