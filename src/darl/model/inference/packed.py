@@ -145,9 +145,10 @@ def last_attention(body: PreTrainedModel) -> torch.nn.Module | None:
     layers = getattr(getattr(body, "encoder", None), "layer", None)
     if not isinstance(layers, torch.nn.ModuleList) or not len(layers):
         return None
-    last = layers[-1]
-    built_so = all(hasattr(last, name) for name in ("attention", "intermediate", "output", "feed_forward_chunk"))
-    return last.attention if built_so and hasattr(getattr(last.attention, "output", None), "LayerNorm") else None
+    last, attention = layers[-1], getattr(layers[-1], "attention", None)
+    built_so = all(hasattr(last, name) for name in ("intermediate", "output", "feed_forward_chunk"))
+    norm_within = hasattr(getattr(attention, "output", None), "LayerNorm")
+    return attention if built_so and norm_within else None
 
 
 def body_of(network: PreTrainedModel) -> PreTrainedModel:
