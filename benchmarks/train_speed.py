@@ -95,7 +95,7 @@ def compare(
     for repeat in range(args.repeats):
         for name in list(seconds) if repeat % 2 == 0 else list(seconds)[::-1]:
             way = ours if name == "darl" else theirs
-            took, loss = way(folder, pairs, recipe, scratch / f"{prompt}-{name}-{repeat}")
+            took, loss = way(folder, pairs, recipe, args.device, scratch / f"{prompt}-{name}-{repeat}")
             seconds[name].append(took)
             losses[name].append(loss)
     timed = len(pairs) - args.batch
@@ -108,9 +108,9 @@ def compare(
     ]  # fmt: skip
 
 
-def ours(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[float, float]:
+def ours(folder: Path, pairs: PairTable, recipe: Recipe, device: str, out: Path) -> tuple[float, float]:
     """Seconds from the end of the first step to that of the last, and the mean loss."""
-    model = RelevanceModel.from_pretrained(folder, device="cuda" if recipe.tune.precision == "bfloat16" else None)
+    model = RelevanceModel.from_pretrained(folder, device=device)
     ends: list[float] = []
 
     def advance(_done: int) -> None:
@@ -122,7 +122,7 @@ def ours(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[flo
     return ends[-1] - ends[0], float(logged["train_loss"])
 
 
-def theirs(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[float, float]:
+def theirs(folder: Path, pairs: PairTable, recipe: Recipe, device: str, out: Path) -> tuple[float, float]:
     """The same of the peer."""
     ends: list[float] = []
 
@@ -130,13 +130,12 @@ def theirs(folder: Path, pairs: PairTable, recipe: Recipe, out: Path) -> tuple[f
         def on_step_end(self, args, state, control, **kwargs):
             ends.append(time.perf_counter())
 
-    half = recipe.tune.precision == "bfloat16"
-    device = "cuda" if half else "cpu"
+    on_cpu = device == "cpu"
     model = CrossEncoder(str(folder), device=device, max_length=160)
     data = Dataset.from_dict({"query": pairs.queries, "item": pairs.items, "label": [int(g) for g in pairs.grades]})
     settings = CrossEncoderTrainingArguments(
         output_dir=str(out), num_train_epochs=1, per_device_train_batch_size=recipe.tune.batch_size,
-        learning_rate=9e-5, use_cpu=not half, bf16=half, save_strategy="no", report_to="none", disable_tqdm=True,
+        learning_rate=9e-5, use_cpu=on_cpu, bf16=not on_cpu, save_strategy="no", report_to="none", disable_tqdm=True,
         logging_steps=1,
     )  # fmt: skip
     trainer = CrossEncoderTrainer(

@@ -11,7 +11,7 @@ from small_world import GRADES, small_recipe
 from darl.grades import GradeScale
 from darl.losses import make_loss
 from darl.model import RelevanceModel
-from darl.training.packing import as_encoded, packed_forward
+from darl.training.packing import PackedForward, as_encoded, packed_forward
 from darl.training.pipeline import fit
 
 PAIRS = [
@@ -44,36 +44,38 @@ def gradients(model: RelevanceModel, logits: torch.Tensor) -> dict[str, torch.Te
     return {name: p.grad.clone() for name, p in model.network.named_parameters() if p.grad is not None}
 
 
-def test_gradients_are_those_of_padded_batches(model: RelevanceModel) -> None:
+def in_training(model: RelevanceModel) -> tuple[PackedForward, list[dict[str, list[int]]]]:
+    """The packed forward pass of a model that is in training, and a batch."""
     encoded = model.encode(queries=[q for q, _ in PAIRS], items=[i for _, i in PAIRS])
-    rows = [encoded.row(i) for i in range(len(encoded))]
     forward = packed_forward(model)
     assert forward is not None
     model.network.train()
+    return forward, [encoded.row(i) for i in range(len(encoded))]
+
+
+def apart(ours: dict[str, torch.Tensor], plain: dict[str, torch.Tensor]) -> float:
+    """‖ours − plain‖ / ‖plain‖ over all parameters."""
+    off = sum(float((ours[name] - plain[name]).square().sum()) for name in plain)
+    return (off / sum(float(g.square().sum()) for g in plain.values())) ** 0.5
+
+
+def test_gradients_are_those_of_padded_batches(model: RelevanceModel) -> None:
+    forward, rows = in_training(model)
     packed = forward(as_encoded(rows)).logits
     padded = model.network(**model.encoder.pad(rows)).logits
     torch.testing.assert_close(packed, padded, atol=1e-5, rtol=1e-5)
     ours, plain = gradients(model, packed), gradients(model, padded)
     assert ours.keys() == plain.keys()
-    off = sum(float((ours[name] - plain[name]).square().sum()) for name in ours)
-    whole = sum(float(g.square().sum()) for g in plain.values())
-    assert (off / whole) ** 0.5 < 1e-5
+    assert apart(ours, plain) < 1e-5
 
 
 def test_bfloat16_trains_packed_as_padded(model: RelevanceModel) -> None:
     """Under autocast rotary positions leave queries in float32 and values in bfloat16, whatever the machine."""
-    encoded = model.encode(queries=[q for q, _ in PAIRS], items=[i for _, i in PAIRS])
-    rows = [encoded.row(i) for i in range(len(encoded))]
-    forward = packed_forward(model)
-    assert forward is not None
-    model.network.train()
+    forward, rows = in_training(model)
     plain = gradients(model, model.network(**model.encoder.pad(rows)).logits)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = forward(as_encoded(rows)).logits
-    half = gradients(model, logits.float())
-    off = sum(float((half[name] - plain[name]).square().sum()) for name in plain)
-    whole = sum(float(g.square().sum()) for g in plain.values())
-    assert 0 < (off / whole) ** 0.5 < 0.05
+    assert 0 < apart(gradients(model, logits.float()), plain) < 0.05
 
 
 def test_attention_drops_keys_in_training(tiny_encoder: Path) -> None:

@@ -13,7 +13,6 @@ import torch
 from darl.errors import DarlError
 from darl.export.onnx_model import FACTS, OnnxModel
 from darl.model import RelevanceModel
-from darl.model.saving import model_folder
 from darl.serving.facts import ModelFacts
 from darl.verbs.inputs import as_model
 
@@ -96,6 +95,3 @@ def _runtime(model: Served) -> dict[str, Any]:
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "device": str(parameter.device),
     }
-
-
-__all__ = ["describe", "load_served", "model_folder", "nearest_pairs"]

@@ -40,8 +40,9 @@ def main() -> None:
         while rest:
             rest = rest[output.write(rest) :]
 
+    from darl.model.saving import model_folder
     from darl.progress import quiet_libraries
-    from darl.serving.loading import describe, load_served, model_folder, nearest_pairs
+    from darl.serving.loading import describe, load_served, nearest_pairs
 
     quiet_libraries()
     send({"event": "imported"})
