@@ -10,6 +10,7 @@ from darl.report.pictures import vega, whole_spec
 from darl.report.theme import VEGA_LITE, Style, scale_of
 from darl.storage import atomic_write_text
 
+KEY_MARGIN = 40  # the longest title is wider than vega reckons
 STYLES = {"the ladder": Style("@id", "circle", [1, 0]), "peers": Style("@ood", "square", [2, 2])}
 
 
@@ -41,6 +42,9 @@ def chart_of(rows: list[dict[str, Any]]) -> Chart:
                 "step": step,
             }
         )
+    for row in data:  # rungs that end in the same place share one label
+        same = [other["mark"] for other in data if (other["ID"], other["OOD"]) == (row["ID"], row["OOD"])]
+        row["label"] = ", ".join(same) if row["mark"] == same[0] else ""
     styles = {name: style for name, style in STYLES.items() if any(row["set"] == name for row in data)}
     axis = {"type": "quantitative", "scale": {"zero": False, "padding": 24}}
     spec = {
@@ -60,7 +64,7 @@ def chart_of(rows: list[dict[str, Any]]) -> Chart:
             },
             {
                 "mark": {"type": "text", "dx": 9, "dy": -8, "fontSize": 12, "fontWeight": 600, "color": "@ink"},
-                "encoding": {"text": {"field": "mark", "type": "nominal"}},
+                "encoding": {"text": {"field": "label", "type": "nominal"}},
             },
             *_key(data),
         ],
@@ -95,6 +99,6 @@ def write_picture(rows: list[dict[str, Any]], folder: Path) -> Path:
     """
     chart = chart_of(rows)
     path = folder / f"{chart.name}.svg"
-    spec = whole_spec(chart, width=460)
+    spec = whole_spec(chart, width=460) | {"padding": {"left": 5, "top": 5, "bottom": 5, "right": KEY_MARGIN}}
     atomic_write_text(path, vega().vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[]))
     return path

@@ -19,6 +19,7 @@ import numpy as np
 
 from darl.evaluation import evaluate_predictions
 from darl.model import RelevanceModel
+from darl.model.saving import model_folder
 from darl.pairs import PairTable, read_pairs, write_pairs
 from darl.progress import quiet_libraries
 from darl.recipe.file import load_recipe
@@ -110,7 +111,7 @@ def judged_on(recipe: Recipe, *, dev: bool) -> dict[str, PairTable]:
 
 def predictions(run: Path, tables: dict[str, PairTable]) -> dict[str, Any]:
     """Grade and probabilities of every pair, by tier."""
-    model = RelevanceModel.from_pretrained(run)
+    model = RelevanceModel.from_pretrained(model_folder(run))
     return {tier: model.score(queries=t.queries, items=t.items, ood=False) for tier, t in tables.items()}
 
 
@@ -156,7 +157,10 @@ def difference(ours: dict[int, Any], base: dict[int, Any]) -> list[float]:
 def compare_speed(teacher: Path, student: Path, table: PairTable, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Teacher and student on the same pairs, interleaved."""
     queries, items = table.queries[: args.speed_pairs], table.items[: args.speed_pairs]
-    models = {name: RelevanceModel.from_pretrained(run) for name, run in (("teacher", teacher), ("student", student))}
+    models = {
+        name: RelevanceModel.from_pretrained(model_folder(run))
+        for name, run in (("teacher", teacher), ("student", student))
+    }
 
     def way(model: RelevanceModel):
         return lambda: model.score(queries=queries, items=items, ood=False).probabilities

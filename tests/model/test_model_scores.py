@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from small_models import ITEMS, QUERIES, make_reference
 
 from darl.decisions import DecisionRule
 from darl.errors import ModelError
+from darl.model import RelevanceModel
+from darl.model.constant import constant_direction
 from darl.model.relevance_model import softmax
 
 KINDS = pytest.mark.parametrize("kind", ["encoder", "decoder"])
@@ -178,6 +182,26 @@ def test_shifts_are_added_to_the_logits_and_undone(shared_models) -> None:
 def test_shifts_that_are_none_are_refused(shared_models, shifts: list[float]) -> None:
     with pytest.raises(ModelError, match="shifts are 3 finite numbers"):
         shared_models["encoder"].shift_logits(shifts)
+
+
+def test_a_head_without_bias_is_shifted_along_its_constant_and_saved(shared_models, tmp_path: Path) -> None:
+    model = shared_models["decoder"]
+    encoded = model.encode(queries=QUERIES, items=ITEMS)
+    before, features = model.logits(encoded), model.head_features(encoded)
+    model.constant = constant_direction(features, ridge=0.0)[0].tolist()
+    along = (features @ np.array(model.constant))[:, None]
+    shifts = np.array([0.0, 1.0, -2.0])
+    try:
+        model.shift_logits(shifts.tolist())
+        np.testing.assert_allclose(model.logits(encoded), before + along * shifts, atol=1e-4)
+        saved = RelevanceModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
+        assert (saved.constant, saved.shifts) == (model.constant, (0.0, 1.0, -2.0))
+        saved.undo_calibration()
+        np.testing.assert_allclose(saved.logits(encoded), before, atol=1e-4)
+    finally:
+        model.undo_calibration()
+        model.constant = None
+    np.testing.assert_allclose(model.logits(encoded), before, atol=1e-4)
 
 
 def test_a_head_without_bias_holds_no_shifts(shared_models) -> None:

@@ -26,7 +26,8 @@ class RunningServer:
     def __init__(self, model: Path, *arguments: object, poisonable: bool = False, key: str | None = None) -> None:
         entry = [str(HERE / "poisonable_server.py")] if poisonable else ["-m", "darl.cli.main"]
         paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        # one worker, unless a test asks for more: each imports torch
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "DARL_SERVE_WORKERS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, *entry, "serve", str(model), "--port", "0", *map(str, arguments)],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, encoding="utf-8", env=environment,

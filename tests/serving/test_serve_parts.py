@@ -19,6 +19,7 @@ from darl.errors import RecipeError, StorageError
 from darl.serving.batcher import Batcher
 from darl.serving.dialects.paths import ENDPOINTS
 from darl.serving.facts import ModelFacts, PairScore
+from darl.serving.fleet import MOST_WORKERS, number_of_workers
 from darl.serving.jobs import Job, TokenEstimate
 from darl.serving.limits import parse_json
 from darl.serving.link import WorkerDiedError
@@ -266,6 +267,21 @@ def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "keys").write_text("# none\n")
     with pytest.raises(RecipeError, match="no key"):
         load_settings(model="m", api_keys_file=tmp_path / "keys").all_keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores", "expected"),
+    [
+        ({"device": "cpu"}, 2, 2),
+        ({"device": "cpu"}, 64, MOST_WORKERS),
+        ({"device": "cpu", "threads": 4}, 8, 2),
+        ({"device": "cpu", "threads": 16}, 8, 1),
+        ({"device": "cuda"}, 16, 1),
+        ({"device": "cuda", "workers": 2}, 16, 2),
+    ],
+)
+def test_a_processor_gets_a_worker_a_core_and_a_card_one(settings: dict[str, Any], cores: int, expected: int) -> None:
+    assert number_of_workers(ServeSettings(model=Path("m"), **settings), cores) == expected
 
 
 def test_the_model_is_named_after_its_run() -> None:

@@ -15,7 +15,6 @@ from darl.training.calibrate import DevLogits, Scaling
 from darl.training.decide import before_shifts, calibrate_on, decide_on, dev_logits, worth
 from darl.training.pipeline import fit
 from darl.training.splits import load_splits
-from darl.training.starts import fresh_model
 
 
 def test_the_chosen_candidate_is_worth_what_the_finished_model_is(
@@ -70,5 +69,5 @@ def test_a_fixed_rule_is_not_shifted_unless_asked(
     likely = softmax(logits + np.array([0.0, 2.0, 0.0]))
     grades = (likely.cumsum(axis=1) < rng.random((900, 1))).sum(axis=1)
     known = DevLogits(logits, grades, np.arange(900) // 3)
-    scaling, _ = calibrate_on(recipe, fresh_model(recipe), known, None)
+    scaling, _ = calibrate_on(recipe, known, None)
     assert bool(scaling.shifts) == shifted

@@ -18,7 +18,7 @@ from darl.recipe.settings import Recipe
 from darl.training import verbalizer
 from darl.training.pipeline import fit
 from darl.training.splits import load_splits
-from darl.training.starts import fresh_model
+from darl.training.starts import fresh_model, starts_of
 from darl.training.verbalizer import IGNORED, answer_tokens, tune_verbalizer, zero_shot
 
 
@@ -172,3 +172,28 @@ def test_settings_of_the_other_method_are_refused_before_any_stage(
 ) -> None:
     recipe = small_recipe(world, tiny_decoder, method="verbalizer", tune=settings)
     refused(recipe, tmp_path, RecipeError, "keeps the last epoch")
+
+
+def test_auto_begins_from_the_grade_words_of_an_llm(world: dict[str, str], tiny_decoder: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(world, tiny_decoder, tune={"start": "auto", "epochs": 1}, interpolate={"alphas": [0.5, 1.0]})
+    result = fit(recipe, run=tmp_path / "run", quiet=True)
+    assert {"tune-random", "tune-verbalizer"} < set(result.metrics["choices"])
+    candidates = result.metrics["choices"]["interpolate"]["candidates"]
+    assert {(c["start"], c["alpha"]) for c in candidates} == {
+        (s, a) for s in ("random", "verbalizer") for a in (0.5, 1)
+    }
+
+
+def test_auto_probes_where_grade_words_cannot_be_told_apart(
+    world: dict[str, str], tiny_decoder: Path, tiny_encoder: Path
+) -> None:
+    alike = small_recipe(world, tiny_decoder, tune={"start": "auto"}, words=["no", "yes", "yes indeed"])
+    assert starts_of(alike) == ["random", "probe"]
+    assert starts_of(small_recipe(world, tiny_encoder, tune={"start": "auto"})) == ["random", "probe"]
+
+
+def test_a_start_that_the_backbone_has_not_is_refused_before_any_stage(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe(world, tiny_encoder, tune={"start": "verbalizer"})
+    refused(recipe, tmp_path, BackboneError, "needs a causal language model")

@@ -25,7 +25,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Default 8080; 0: any free one.")] = None,
     name: Annotated[str | None, typer.Option(help="What replies call the model.")] = None,
     device: Device = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that each hold the model; default 1.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that each hold the model; default one a core, four at most.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads of each worker.")] = None,
     ood: Annotated[
         str | None, typer.Option(help="How far out each pair is, at a second pass: asked (default), always, never.")

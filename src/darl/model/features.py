@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 from transformers import PreTrainedModel
 
 from darl.errors import RecipeError
@@ -62,6 +63,13 @@ def head_features(
     For a causal LLM the head runs at every position; the pooled one is the last token that is not padding.
     """
     return head_and_pooled_features(model, encoder, encoded, None, progress=progress)[0]
+
+
+def head_logits(model: PreTrainedModel, features: np.ndarray) -> np.ndarray:
+    """What the head makes of :func:`head_features`, (n, K) float32."""
+    head = head_of(model)
+    with torch.no_grad():
+        return head(torch.from_numpy(features).to(head.weight)).float().cpu().numpy()
 
 
 def head_and_pooled_features(

@@ -85,17 +85,23 @@ def scale_head(model: nn.Module, factor: float) -> None:
             head.bias.mul_(factor)
 
 
-def shift_head(model: nn.Module, shifts: Sequence[float]) -> None:
-    """Add a number to each grade's logit.
+def shift_head(model: nn.Module, shifts: Sequence[float], constant: Sequence[float] | None = None) -> None:
+    """Add a number to each grade's logit: to the bias, or along ``constant``, (d,), in which all features are 1.
 
     Raises:
-        ModelError: the head has no bias that could hold it.
+        ModelError: the head has no bias and no constant was given.
     """
-    head = head_of(model)
-    if head.bias is None:
-        raise ModelError("the head has no bias, so grades cannot be shifted", where="calibrate.per_grade", mend="auto")
+    head, added = head_of(model), torch.tensor(list(shifts), dtype=torch.float64)
     with torch.no_grad():
-        head.bias.add_(torch.tensor(list(shifts)).to(head.bias))
+        if head.bias is not None:
+            head.bias.add_(added.to(head.bias))
+        elif constant is not None:
+            along = torch.outer(added, torch.tensor(list(constant), dtype=torch.float64))
+            head.weight.add_(along.to(head.weight))
+        else:
+            raise ModelError(
+                "the head has no bias, so grades cannot be shifted", where="calibrate.per_grade", mend="auto"
+            )
 
 
 def is_head_parameter(name: str, model: nn.Module) -> bool:

@@ -54,6 +54,8 @@ class RelevanceModel(PairScorer):
         rule: from probabilities to a grade; default argmax.
         temperature: by which the head is already divided; kept for the record.
         shifts: what the head already adds to each grade's logit after that, (K,) or empty; likewise.
+        constant: direction of the head's features in which they are 1, (d,), or None; holds the shifts where the head
+            has no bias.
         ood: the OOD reference, or None.
         provenance: how the model came to be; any JSON.
 
@@ -75,6 +77,7 @@ class RelevanceModel(PairScorer):
         rule: DecisionRule | None = None,
         temperature: float = 1.0,
         shifts: tuple[float, ...] = (),
+        constant: Sequence[float] | None = None,
         ood: OODReference | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class RelevanceModel(PairScorer):
         self.network, self.tokenizer, self.scale, self.backbone = network, tokenizer, scale, backbone
         self.max_length, self.rule = max_length, rule or DecisionRule("argmax")
         self.temperature, self.shifts = temperature, tuple(shifts)
+        self.constant = None if constant is None else [float(value) for value in constant]
         self.ood, self.provenance = ood, provenance or {}
         tokenizer.model_max_length = max_length
         self.encoder = PairEncoder(tokenizer, max_length)
@@ -249,14 +253,14 @@ class RelevanceModel(PairScorer):
         self.shifts = tuple(shift / temperature for shift in self.shifts)
 
     def shift_logits(self, shifts: Sequence[float]) -> None:
-        """Fold a number for each grade into the head's bias.
+        """Fold a number for each grade into the head's bias, or into its rows along ``constant``.
 
         Raises:
-            ModelError: not K finite numbers, or the head has no bias.
+            ModelError: not K finite numbers, or the head has no bias and the model no constant.
         """
         if len(shifts) != self.scale.size or not all(map(math.isfinite, shifts)):
             raise ModelError(f"shifts are {self.scale.size} finite numbers, not {list(shifts)}")
-        shift_head(self.network, shifts)
+        shift_head(self.network, shifts, self.constant)
         self.shifts = tuple(a + b for a, b in zip(self.shifts or (0.0,) * len(shifts), shifts, strict=True))
 
     def undo_calibration(self) -> None:

@@ -96,6 +96,7 @@ def _write(model: RelevanceModel, partial: Path) -> None:
         "rule": model.rule.to_dict(),
         "temperature": model.temperature,
         "shifts": list(model.shifts),
+        "constant": model.constant if model.shifts else None,
         "max_length": model.max_length,
         "backbone": {
             "name": "base" if bundled else backbone.source if local else backbone.name,
@@ -208,6 +209,7 @@ def _assemble(folder: Path, facts: dict[str, Any], trust_remote_code: bool) -> R
         rule=rule,
         temperature=facts["temperature"],
         shifts=tuple(facts.get("shifts", ())),
+        constant=facts.get("constant"),
         ood=OODReference.load(folder / "ood") if facts["has_ood"] else None,
         provenance=facts["provenance"],
     )

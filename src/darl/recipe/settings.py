@@ -80,7 +80,8 @@ class TuneSettings(Settings):
 
     start: Literal["random", "probe", "verbalizer", "auto"] = Field(
         default="auto",
-        description="what tuning begins with; auto tunes from random and from the probe, dev chooses",
+        description="the head that tuning begins with; auto tunes from a random one and from the LLM's rows for the "
+        "grade words (encoders: from the probe), and dev chooses",
     )
     kind: Literal["full", "lora"] = "full"
     lora: LoraSettings = LoraSettings()

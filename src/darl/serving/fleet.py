@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from darl.serving.settings import ServeSettings
 from darl.serving.version import signature
 
 log = logging.getLogger("darl.serving")
+MOST_WORKERS = 4  # unless told: each holds the model
 RETRY_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0)  # between attempts to replace a worker; the last one from then on
 
 
@@ -30,11 +32,13 @@ class Fleet:
         metrics: what is counted.
 
     Attributes:
+        size: how many there should be.
         facts: the model that serves, None before the first probe.
     """
 
     def __init__(self, settings: ServeSettings, batcher: Batcher, metrics: Metrics) -> None:
         self.settings, self.batcher, self.metrics = settings, batcher, metrics
+        self.size = number_of_workers(settings)
         self.facts: ModelFacts | None = None
         self.folder = Path(settings.model).expanduser()
         self._workers: list[WorkerLink] = []
@@ -58,7 +62,7 @@ class Fleet:
             WorkerDiedError: a worker ended while it loaded.
         """
         async with self._reloading:
-            self._admit(await self._loaded(self.settings.workers))
+            self._admit(await self._loaded(self.size))
         self._refill()
 
     async def reload(self) -> ModelFacts:
@@ -71,7 +75,7 @@ class Fleet:
         """
         async with self._reloading:
             try:
-                workers = await self._loaded(self.settings.workers)
+                workers = await self._loaded(self.size)
             except (DarlError, WorkerDiedError) as error:
                 self.metrics.reloads.labels("refused").inc()
                 log.error("reload refused", extra={"facts": {"error": str(error)}})
@@ -123,7 +127,7 @@ class Fleet:
         reply = await worker.load(
             folder=str(self.folder),
             device=settings.device,
-            threads=settings.threads or _share_of_cores(settings.workers),
+            threads=settings.threads or _share_of_cores(self.size),
             known=self._known,
             batch_tokens=settings.batch_tokens,
             ood=settings.ood != "never",
@@ -165,7 +169,7 @@ class Fleet:
         while not self._closing:
             await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
             async with self._reloading:
-                if len(self._workers) >= self.settings.workers:
+                if len(self._workers) >= self.size:
                     return
                 try:
                     self._admit(await self._loaded(1))
@@ -206,6 +210,28 @@ class Fleet:
     def _count(self) -> None:
         self.metrics.workers.set(len(self._workers))
         self.metrics.ready.set(self.ready)
+
+
+def number_of_workers(settings: ServeSettings, cores: int | None = None) -> int:
+    """How many processes hold the model: as set, or one for each core, at most ``MOST_WORKERS``; one where a GPU is.
+
+    A network's passes over a few short texts leave gaps that a second thread cannot fill and a second process can: two
+    workers of one thread scored 1.2 to 1.3 times what one worker of two threads did.
+
+    Args:
+        settings: their `workers`, `threads` and `device`.
+        cores: of the machine; default those of this one.
+    """
+    if settings.workers is not None:
+        return settings.workers
+    on_cpu = settings.device == "cpu" or (settings.device is None and sys.platform == "linux" and not _sees_gpu())
+    cores = cores or os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, cores // (settings.threads or 1))) if on_cpu else 1
+
+
+def _sees_gpu() -> bool:
+    """Whether a card's driver is there; asking torch would load it into this process, which only hands out work."""
+    return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd"))
 
 
 def _share_of_cores(workers: int) -> int | None:

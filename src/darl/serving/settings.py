@@ -51,8 +51,8 @@ class ServeSettings(BaseSettings):
 
     device: str | None = None
     """cpu, cuda, cuda:1 …; default a GPU where there is one."""
-    workers: int = Field(1, ge=1, le=64)
-    """Processes that each hold the model."""
+    workers: int | None = Field(None, ge=1, le=64)
+    """Processes that each hold the model; default on a processor one a core, four at most, and on a GPU one."""
     threads: int | None = Field(None, ge=1)
     """Processor threads of each worker; default all cores, shared out."""
     spare: bool = True

@@ -8,6 +8,7 @@ told yet. It leaves when its input ends, so it never outlives the server, howeve
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from darl.model.scorer import PairScorer
     from darl.serving.nearest import NearestPairs
 
+NICE = 5
 PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
 
 
@@ -31,6 +33,9 @@ def main() -> None:
     """Read requests and write replies until the input ends."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # these are the server's to act on; it closes the pipe
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # The server must answer (and refuse) at once while this process computes on every core.
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
     # Whatever a library prints must not get among the frames.
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

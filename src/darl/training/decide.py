@@ -10,8 +10,6 @@ from darl.decisions import DecisionRule, choose_rule
 from darl.decisions.agreement import OBJECTIVES
 from darl.decisions.thresholds import fit_thresholds
 from darl.errors import RecipeError
-from darl.model import RelevanceModel
-from darl.model.head import head_of
 from darl.model.relevance_model import softmax
 from darl.pairs import PairTable
 from darl.recipe.settings import Recipe
@@ -39,21 +37,27 @@ def dev_logits(table: PairTable, logits: np.ndarray) -> DevLogits:
 
 
 def calibrate_on(
-    recipe: Recipe, model: RelevanceModel, known: DevLogits, shifted: DevLogits | None
+    recipe: Recipe, known: DevLogits, shifted: DevLogits | None, *, shiftable: bool = True
 ) -> tuple[Scaling, str]:
     """The recipe's calibration of a model that gives dev_id and dev_ood these logits, and why.
 
+    Args:
+        shiftable: whether the head can hold a number for each grade.
+
     Raises:
-        RecipeError: a shift for each grade is asked for, and the head has no bias to hold it.
+        RecipeError: a shift for each grade is asked for, and the head cannot hold it.
     """
     settings = recipe.calibrate
     if not settings.enabled:
         return Scaling(), "off, by recipe"
-    has_bias = head_of(model.network).bias is not None
-    if settings.per_grade is True and not has_bias:
-        raise RecipeError("this backbone's head has no bias to hold it", where="calibrate.per_grade", mend="take auto")
+    if settings.per_grade is True and not shiftable:
+        raise RecipeError(
+            "this backbone's head has no bias to hold it, and its features no constant part",
+            where="calibrate.per_grade",
+            mend="take auto",
+        )
     # Shifts change which grade is likeliest, which only a rule that dev chooses allows for.
-    free = settings.per_grade == "auto" and has_bias and recipe.decide.rule == "auto"
+    free = settings.per_grade == "auto" and shiftable and recipe.decide.rule == "auto"
     shifts = None if free else settings.per_grade is True
     return calibrate(known, shifted, share=settings.shift_share, shifts=shifts, seed=recipe.seed)
 

@@ -37,7 +37,7 @@ class DevJudge:
             for name, encoded in self._encoded.items()
         }
         recipe, known, shifted = self._recipe, found["id"], found.get("ood")
-        scaling, _ = calibrate_on(recipe, self._model, known, shifted)
+        scaling, _ = calibrate_on(recipe, known, shifted)
         decision = decide_on(recipe, self._train, known, shifted, scaling)
         out = None if shifted is None else worth(recipe, shifted, decision.rule, scaling)
         return Candidate(start, alpha, decision.figure, out)

@@ -10,6 +10,10 @@ import numpy as np
 
 from darl.decisions import DecisionRule
 from darl.evaluation import ece
+from darl.model import RelevanceModel
+from darl.model.constant import constant_direction
+from darl.model.features import head_features, head_logits
+from darl.model.head import head_of
 from darl.model.relevance_model import softmax
 from darl.ood import OODReference
 from darl.ood.knn import unit_rows
@@ -24,6 +28,7 @@ from darl.training.run import Run, Stage, versions
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_weights
 
+MOST_OFF = 0.05  # of a constant: a shift of one nat is then wrong by .05
 NO_SLICE = (
     *("query", "item", "grade", "weight", "query_id", "item_id", "split", "time", "file", "row"),
     *("round", "strategy", "labelled_by", "labelled_at", "label_agreement"),  # of labelled picks
@@ -53,13 +58,16 @@ def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage],
 def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], reporter: Reporter) -> dict[str, Any]:
     chosen, dev = learned[-1], splits.dev_id
     model = load_weights(fresh_model(recipe), chosen)
-    with reporter.bar("calibrate: dev", len(dev)) as advance:
-        logits = model.logits(model.encode(dev), progress=advance)
-    known, shifted = dev_logits(dev, logits), None
-    if splits.dev_ood is not None:
-        with reporter.bar("calibrate: dev_ood", len(splits.dev_ood)) as advance:
-            shifted = dev_logits(splits.dev_ood, model.logits(model.encode(splits.dev_ood), progress=advance))
-    scaling, why = calibrate_on(recipe, model, known, shifted)
+    read = {"dev": dev} | ({"dev_ood": splits.dev_ood} if splits.dev_ood is not None else {})
+    features: dict[str, np.ndarray] = {}
+    for name, table in read.items():
+        with reporter.bar(f"calibrate: {name}", len(table)) as advance:
+            features[name] = head_features(model.network, model.encoder, model.encode(table), progress=advance)
+    shiftable, off = _make_shiftable(model, np.concatenate(list(features.values())))
+    before = {name: head_logits(model.network, found) for name, found in features.items()}
+    known, logits = dev_logits(dev, before["dev"]), before["dev"]
+    shifted = dev_logits(splits.dev_ood, before["dev_ood"]) if splits.dev_ood is not None else None
+    scaling, why = calibrate_on(recipe, known, shifted, shiftable=shiftable)
     if recipe.calibrate.enabled:
         model.divide_logits(scaling.temperature)
         if scaling.shifts:
@@ -68,9 +76,10 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
         "temperature": scaling.temperature,
         "shifts": list(scaling.shifts),
         "calibrate_reason": why,
+        "constant_off": off,
         "dev_ece_before": float(ece(dev.grades, softmax(logits))),
     }
-    logits = scaling.of(logits)
+    logits = head_logits(model.network, features["dev"])
     probabilities = softmax(logits)
     result["dev_ece_after"] = float(ece(dev.grades, probabilities))
     decision = decide_on(recipe, splits.train, known, shifted, scaling)
@@ -90,6 +99,18 @@ def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], 
     }
     model.save_pretrained(folder / "model")
     return result
+
+
+def _make_shiftable(model: RelevanceModel, features: np.ndarray) -> tuple[bool, float | None]:
+    """Whether each grade's logit can be shifted; a head without bias is given a constant, and how far off it is."""
+    if head_of(model.network).bias is not None:
+        return True, None
+    if len(features) < 2:
+        return False, None
+    direction, off = constant_direction(features)
+    if off <= MOST_OFF:
+        model.constant = direction.tolist()
+    return off <= MOST_OFF, off
 
 
 def _known(

@@ -31,6 +31,7 @@ from darl.training.starts import (
     fresh_model,
     make_recipe_loss,
     start_model,
+    starts_of,
     state_of,
 )
 from darl.training.trainer import total_steps
@@ -55,11 +56,7 @@ def learn_stages(
     if recipe.teacher is not None:
         tuning["share"] = recipe.teacher.share
     stages: list[Stage] = []
-    if recipe.method == "verbalizer":
-        starts = ["verbalizer"]
-    else:
-        starts = ["random", "probe"] if recipe.tune.start == "auto" else [recipe.tune.start]
-    probe = None
+    starts, probe = starts_of(recipe), None
     if "probe" in starts:
         probe = run.stage(
             "probe",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from safetensors.torch import load_file
 
-from darl.errors import RecipeError
+from darl.errors import BackboneError, RecipeError
 from darl.losses import GradeLoss, make_loss
 from darl.model import RelevanceModel
 from darl.model.backbones import is_decoder, load_tokenizer, resolve_backbone
@@ -16,7 +16,7 @@ from darl.recipe.settings import Recipe
 from darl.training.processes import device
 from darl.training.run import Stage
 from darl.training.tune import balanced_class_weights
-from darl.training.verbalizer import check_verbalizer, zero_shot
+from darl.training.verbalizer import check_grade_words, check_verbalizer, grade_words, zero_shot
 
 WEIGHTS = "network.safetensors"
 
@@ -56,6 +56,27 @@ def check_backbone(recipe: Recipe) -> None:
         )
     if recipe.method == "verbalizer":
         check_verbalizer(recipe, backbone, tokenizer)
+    elif recipe.tune.start == "verbalizer":
+        check_grade_words(recipe, backbone, tokenizer)
+
+
+def starts_of(recipe: Recipe) -> list[str]:
+    """What tuning begins from, in turn, the first being plain tuning.
+
+    ``auto`` is a random head and one that knows something of grades already: a causal LLM's own rows for the grade
+    words, where these begin with distinct tokens, else a probe on the frozen features.
+    """
+    if recipe.method == "verbalizer":
+        return ["verbalizer"]
+    if recipe.tune.start != "auto":
+        return [recipe.tune.start]
+    settings = recipe.backbone
+    backbone = resolve_backbone(settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+    try:
+        check_grade_words(recipe, backbone, load_tokenizer(backbone))
+    except (BackboneError, RecipeError):
+        return ["random", "probe"]
+    return ["random", "verbalizer"]
 
 
 def make_recipe_loss(recipe: Recipe, train: PairTable) -> GradeLoss:
@@ -86,7 +107,7 @@ def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceMod
         head = load_file(probe.folder / "head.safetensors")
         set_head(model.network, head["weight"], head.get("bias"))
     elif start == "verbalizer":
-        zero_shot(model, recipe.words or list(recipe.grades.names))
+        zero_shot(model, grade_words(recipe))
     return model
 
 

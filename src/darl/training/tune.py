@@ -116,12 +116,13 @@ def with_learning_rate(settings: TuneSettings, network: PreTrainedModel) -> Tune
     """The settings with the learning rate filled in where the recipe leaves it open.
 
     Full fine-tuning: 2e-4 · (384 / width)², so that wide backbones take small steps (768: 5e-5, 1024: 3e-5),
-    at least 5e-6; LoRA: 2e-4 on any.
+    at least 5e-6; LoRA: 1e-3 · (576 / width) between 1e-4 and 1e-3, tried at width 576 alone (4096: 1.4e-4).
     """
     if settings.learning_rate is not None:
         return settings
     width = network.config.get_text_config().hidden_size
-    rate = 2e-4 if settings.kind == "lora" else min(2e-4, max(5e-6, 2e-4 * (384 / width) ** 2))
+    lora = min(1e-3, max(1e-4, 1e-3 * 576 / width))
+    rate = lora if settings.kind == "lora" else min(2e-4, max(5e-6, 2e-4 * (384 / width) ** 2))
     return settings.model_copy(update={"learning_rate": rate})
 
 

@@ -58,22 +58,37 @@ def check_verbalizer(recipe: Recipe, backbone: Backbone, tokenizer: PreTrainedTo
         BackboneError: the backbone is no causal language model.
         RecipeError: words that do not fit the grades, or settings that only the other method knows.
     """
-    if not is_decoder(backbone):
-        raise BackboneError(
-            "the verbalizer needs a causal language model", where=backbone.name, mend="use smollm2-135m, say"
-        )
-    words = recipe.words or list(recipe.grades.names)
-    if len(words) != len(recipe.grades.names):
-        raise RecipeError(
-            f"{len(words)} words for {len(recipe.grades.names)} grades", where="words", mend="give one word a grade"
-        )
-    answer_tokens(tokenizer, words)
+    check_grade_words(recipe, backbone, tokenizer)
     if recipe.tune.keep == "best" or recipe.tune.patience:
         raise RecipeError(
             "the verbalizer keeps the last epoch and cannot stop early",
             where="tune.keep",
             mend="take tune.keep=last and no tune.patience, or method=head",
         )
+
+
+def check_grade_words(recipe: Recipe, backbone: Backbone, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Whether the backbone can say the grades, each with a first token of its own.
+
+    Raises:
+        BackboneError: it is no causal language model.
+        RecipeError: words that do not fit the grades.
+    """
+    if not is_decoder(backbone):
+        raise BackboneError(
+            "the verbalizer needs a causal language model", where=backbone.name, mend="use smollm2-135m, say"
+        )
+    words = grade_words(recipe)
+    if len(words) != len(recipe.grades.names):
+        raise RecipeError(
+            f"{len(words)} words for {len(recipe.grades.names)} grades", where="words", mend="give one word a grade"
+        )
+    answer_tokens(tokenizer, words)
+
+
+def grade_words(recipe: Recipe) -> list[str]:
+    """What the verbalizer says for each grade."""
+    return recipe.words or list(recipe.grades.names)
 
 
 def verbalizer_head(language_model: PreTrainedModel, answers: list[list[int]]) -> torch.Tensor:
@@ -107,7 +122,7 @@ def tune_verbalizer(
     The loss is the usual one: cross-entropy over the whole vocabulary on the answer's tokens and the end
     token, nothing on the prompt.
     """
-    words = recipe.words or list(recipe.grades.names)
+    words = grade_words(recipe)
     answers = answer_tokens(model.tokenizer, words)
     set_seed(recipe.seed)
     language_model = load_causal_lm(model.backbone)
