@@ -40,16 +40,35 @@ def test_the_main_job(suite: str, label: str, metric: str, within: float) -> Non
         assert shown == pytest.approx(figures[f"{MAIN_JOB[suite]}_{split}_{metric}"], abs=within)
 
 
+@pytest.mark.parametrize("suite", ["patents", "retail"])
 @pytest.mark.parametrize(
     ("label", "metric", "within"),
     [("macro-F1", "f1_gain", 0.00051), ("QWK", "qwk_gain", 0.00051), ("ECE, of the baseline's", "ece_ratio", 0.0051)],
 )
-def test_the_main_job_with_an_llm(label: str, metric: str, within: float) -> None:
+def test_the_main_job_with_an_llm(suite: str, label: str, metric: str, within: float) -> None:
     figures = headline("main_job-gpu")
-    for cell, split in zip(row(f"LLM {label}"), ("id", "near", "far"), strict=True):
+    for cell, split in zip(row(f"LLM {suite} {label}"), ("id", "near", "far"), strict=True):
         shown = float(cell.split()[0].replace("−", "-"))
-        name = f"patents_smollm2-135m_full_tune.epochs=3_verbalizer_{split}_{metric}"
+        name = f"{suite}_smollm2-135m_full_tune.epochs=3_tune.start=verbalizer_verbalizer_{split}_{metric}"
         assert shown == pytest.approx(figures[name], abs=within)
+
+
+@pytest.mark.parametrize(
+    ("claim", "name"),
+    [
+        ("OCC against cross-entropy: ECE before calibration", "occ_ece_ratio"),
+        ("OCC against cross-entropy: QWK", "occ_qwk_gain"),
+        ("multi-stage against plain tuning: far macro-F1", "stages_far_f1_gain"),
+        ("DASA against random labels: far macro-F1", "dasa_far_f1_gain"),
+        ("full pipeline against cross-entropy: far macro-F1", "full_far_f1_gain"),
+        ("full pipeline against cross-entropy: ID macro-F1", "full_id_f1_gain"),
+        ("full pipeline against cross-entropy: ECE", "full_ece_ratio"),
+        ("full pipeline against cross-entropy: ID–far gap", "full_gap_ratio"),
+    ],
+)
+def test_the_claims_of_the_ladder(claim: str, name: str) -> None:
+    cell = row(claim)[0].removeprefix("× ").split()[0].replace("−", "-")
+    assert float(cell) == pytest.approx(headline("ablation")[name], abs=0.0051 if "ratio" in name else 0.00051)
 
 
 @pytest.mark.parametrize("suite", ["patents", "retail", "health_zh"])
