@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from darl.cores import usable_cores
+
 Status = Literal["ok", "warn", "fail"]
 
 # the package's name: the module's
@@ -187,7 +189,7 @@ def offline() -> Check:
 def processors() -> Check:
     import torch
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_cores()
     threads = torch.get_num_threads()
     detail = f"{usable} cores for this process, torch uses {threads} threads"
     if threads > usable:
@@ -310,8 +312,6 @@ def _memory() -> int:
 
 def _wanted_versions() -> dict[str, Any]:
     """The version each needed package must have, as the installed darl says."""
-    from packaging.requirements import Requirement
-
     try:
         requirements = importlib.metadata.requires("darl") or []
     except importlib.metadata.PackageNotFoundError:  # run from its source

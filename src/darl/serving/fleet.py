@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from darl.cores import usable_cores
 from darl.errors import DarlError
 from darl.serving.batcher import Batcher
 from darl.serving.facts import ModelFacts
@@ -220,12 +220,12 @@ def number_of_workers(settings: ServeSettings, cores: int | None = None) -> int:
 
     Args:
         settings: their `workers`, `threads` and `device`.
-        cores: of the machine; default those of this one.
+        cores: default those that this process may use.
     """
     if settings.workers is not None:
         return settings.workers
     on_cpu = settings.device == "cpu" or (settings.device is None and sys.platform == "linux" and not _sees_gpu())
-    cores = cores or os.cpu_count() or 1
+    cores = cores or usable_cores()
     return max(1, min(MOST_WORKERS, cores // (settings.threads or 1))) if on_cpu else 1
 
 
@@ -236,4 +236,4 @@ def _sees_gpu() -> bool:
 
 def _share_of_cores(workers: int) -> int | None:
     """Threads of each of several workers; a lone one decides for itself."""
-    return max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
+    return max(1, usable_cores() // workers) if workers > 1 else None
