@@ -58,7 +58,8 @@ def main() -> None:
     print(headline)
     facts = {"benchmark": "int8", "commit": commit(), "machine": machine() | {"threads": threads}}
     facts["command"] = f"python benchmarks/int8.py --model RUN/model --suite {args.suite} --repeats {args.repeats}"
-    facts["model"] = {"backbone": model.backbone.name, "provenance": model.provenance}
+    made = {name: model.provenance.get(name) for name in ("start", "alpha", "sizes", "versions", "made")}
+    facts["model"] = {"backbone": model.backbone.name} | made
     atomic_write_json(RESULTS, facts | {"headline": headline, "rows": [*rows, *parity]})
 
 
