@@ -134,7 +134,7 @@ class CalibrateSettings(Settings):
     enabled: bool = True
     per_grade: Literal["auto"] | bool = Field(
         default="auto",
-        description="a shift for each grade; auto: where it gains held-out NLL, with a bias and a rule by auto",
+        description="a shift for each grade; auto: where it gains held-out NLL, with a rule by auto",
     )
     shift_share: float = Field(
         default=0.3, ge=0, le=1, description="weight of dev_ood in the calibration loss; 0 calibrates for dev_id alone"
