@@ -18,7 +18,7 @@ from darl.storage import read_json, sha256_file, stable_hash
 
 FLOAT, INT8, FACTS = "model.onnx", "model.int8.onnx", "darl-onnx.json"
 
-TOKENS_PER_BATCH = 1024  # padded ones; larger batches pad more and leave the cache: int8 lost a quarter at 4,096
+TOKENS_PER_BATCH = 1024  # padded ones; larger batches pad more and leave the cache: int8 was a quarter slower at 4,096
 
 
 class OnnxModel(PairScorer):

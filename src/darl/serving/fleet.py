@@ -216,7 +216,7 @@ def number_of_workers(settings: ServeSettings, cores: int | None = None) -> int:
     """How many processes hold the model: as set, or one for each core, at most ``MOST_WORKERS``; one where a GPU is.
 
     A network's passes over a few short texts leave gaps that a second thread cannot fill and a second process can: two
-    workers of one thread scored 1.2 to 1.3 times what one worker of two threads did.
+    processes of one thread scored 1.2 to 1.3 times what one of two threads did.
 
     Args:
         settings: their `workers`, `threads` and `device`.
