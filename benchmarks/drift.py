@@ -31,7 +31,7 @@ from darl.model.relevance_model import softmax
 from darl.ood import make_detector
 from darl.ood.knn import unit_rows
 from darl.ood.known import KnownPairs, count_by_query
-from darl.ood.novelty import QueryNovelty
+from darl.ood.novelty import WordingNovelty
 from darl.pairs import PairTable, read_pairs
 from darl.storage import atomic_write_json, read_json, stable_hash
 from darl.training.calibrate import fit_temperature
@@ -184,7 +184,7 @@ def join(a: Figures, b: Figures) -> Figures:
     return Figures(**both, columns=columns, queries=[*a.queries, *b.queries], items=[*a.items, *b.items])
 
 
-ARRAYS = ("ood_scores", "probabilities", "decided", "features", "novelty")
+ARRAYS = ("ood_scores", "probabilities", "decided", "features", "novelty", "item_novelty")
 
 
 def prepare(suite: str, on: str, cache: Path):
@@ -207,7 +207,7 @@ def prepare(suite: str, on: str, cache: Path):
         make_loss("cross_entropy", scale.size), l2=[1e-2, 1e-3],
     )  # fmt: skip
     temperature = fit_temperature(probe.logits(features["dev_id"]), dev.grades)
-    wording = QueryNovelty.fit(whole_train.query_names())
+    wording, item_wording = WordingNovelty.fit(whole_train.query_names()), WordingNovelty.fit(whole_train.items)
 
     def figures(table: PairTable, rows: np.ndarray) -> Figures:
         probabilities = softmax(probe.logits(rows) / temperature)
@@ -218,6 +218,7 @@ def prepare(suite: str, on: str, cache: Path):
             decided=DecisionRule("argmax").decide(probabilities),
             features=unit_rows(rows),
             novelty=wording.score(table.queries),
+            item_novelty=item_wording.score(table.items),
             columns={"domain": table.column("domain")},
             queries=table.queries,
             items=table.items,
@@ -229,6 +230,7 @@ def prepare(suite: str, on: str, cache: Path):
         **{name: getattr(held_out, name) for name in ("groups", *ARRAYS)},
         grades=dev.grades,
         wording=wording,
+        item_wording=item_wording,
         columns=count_by_query(known_queries.query_groups(), {"domain": known_queries.column("domain")}),
         queries=len(known_queries.query_names()),
     )

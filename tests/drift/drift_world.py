@@ -12,7 +12,7 @@ from darl.model.features import FeatureSpec
 from darl.ood import fit_reference
 from darl.ood.knn import unit_rows
 from darl.ood.known import KnownPairs, count_by_query
-from darl.ood.novelty import QueryNovelty
+from darl.ood.novelty import WordingNovelty
 from darl.pairs import PairTable
 
 PLACES = ("rome", "paris", "oslo", "lima", "cairo", "delhi", "perth", "quito")
@@ -61,7 +61,8 @@ def make_drift_model(backbone: Path, folder: Path) -> Path:
     train, dev, spec = travel(60, 1), travel(60, 2), FeatureSpec(source="model")
     rows, held_out = (model.features(model.encode(table), spec) for table in (train, dev))
     model.ood = fit_reference(rows, held_out, "knn", k=3, feature_spec=spec.to_dict())
-    scores, wording, both = model.score(dev), QueryNovelty.fit(train.query_names()), train.concat(dev)
+    scores, both = model.score(dev), train.concat(dev)
+    wording, item_wording = WordingNovelty.fit(train.query_names()), WordingNovelty.fit(train.items)
     model.ood.known = KnownPairs(
         groups=dev.query_groups(),
         ood_scores=model.ood.score(held_out),
@@ -71,6 +72,8 @@ def make_drift_model(backbone: Path, folder: Path) -> Path:
         features=unit_rows(held_out),
         novelty=wording.score(dev.queries),
         wording=wording,
+        item_novelty=item_wording.score(dev.items),
+        item_wording=item_wording,
         columns=count_by_query(both.query_groups(), {"line": both.column("line")}),
         queries=len(both.query_names()),
     )

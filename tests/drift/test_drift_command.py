@@ -73,7 +73,7 @@ def test_the_answer_as_json(model: Path, traffic: Path) -> None:
     )
     assert (data["state"], data["alarms"]) == ("alarm", ["241–480"])
     calm, moved = data["windows"]
-    assert [one["name"] for one in moved["signals"]] == ["pairs", "wording", "features", "grades"]
+    assert [one["name"] for one in moved["signals"]] == ["pairs", "items", "wording", "queries", "features", "grades"]
     assert moved["slices"][0]["value"] == "engines"
     assert moved["far_share"]["low"] <= moved["far_share"]["estimate"] <= moved["far_share"]["high"]
     assert calm["state"] == "calm"

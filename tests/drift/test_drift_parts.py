@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import binom, kstest
@@ -9,15 +11,16 @@ from scipy.stats import binom, kstest
 from darl.drift.accuracy import estimate_accuracy
 from darl.drift.check import holm
 from darl.drift.clustered import clustered_interval
-from darl.drift.clusters import standing_out
+from darl.drift.clusters import query_surprise, standing_out
 from darl.drift.figures import Figures
 from darl.drift.judge import judge_window
-from darl.drift.signals import KnownSide, psi, surprise
+from darl.drift.null import NullWindows
+from darl.drift.signals import KnownSide, leading, psi, surprise
 from darl.drift.slices import new_value_p
 from darl.drift.windows import windows_by_pairs, windows_by_time
 from darl.errors import DataError, RecipeError
 from darl.ood.known import KnownPairs, chosen_rows, count_by_query
-from darl.ood.novelty import QueryNovelty
+from darl.ood.novelty import WordingNovelty
 
 
 def known_pairs(queries: int = 80, size: int = 5, seed: int = 0, **more: object) -> KnownPairs:
@@ -31,7 +34,7 @@ def known_pairs(queries: int = 80, size: int = 5, seed: int = 0, **more: object)
         grades=np.random.default_rng(seed).integers(0, 2, len(figures)),
         features=figures.features,  # type: ignore[arg-type]
         novelty=figures.novelty,
-        wording=QueryNovelty.fit(["a"]),
+        wording=WordingNovelty.fit(["a"]),
         columns={"shop": {"a": 50, "b": 50}},
         queries=100,
         **more,  # type: ignore[arg-type]
@@ -108,6 +111,48 @@ def test_little_traffic_is_not_judged_and_impossible_levels_are_refused() -> Non
         judge_window(side, world(20, 5, 1), alpha=0.01, draws=100)
 
 
+def test_new_items_alarm_though_their_queries_are_known() -> None:
+    rng = np.random.default_rng(0)
+    known = known_pairs(item_novelty=rng.random(400), item_wording=WordingNovelty.fit(["a"]))
+    window = world(60, 5, 7)
+    for far, state in ((0, "calm"), (30, "alarm")):
+        novelty = np.where(np.arange(300) < far, 0.97 + 0.03 * rng.random(300), rng.random(300))
+        found = judge_window(KnownSide(known), dataclasses.replace(window, item_novelty=novelty), draws=999)
+        assert found.state == state
+        if far:
+            assert leading(found.signals) == "items"
+            assert np.isin(found.clusters[0].rows, np.arange(far)).mean() > 0.5
+
+
+def test_a_few_pairs_of_a_known_query_stray_further_than_many() -> None:
+    rng = np.random.default_rng(0)
+    known_groups = np.repeat(np.arange(200), 20)
+    known = rng.normal(0, 0.2, 200)[known_groups] + rng.normal(size=4000)
+    groups = np.repeat([0, 1, 2], [1, 5, 20])
+    found = query_surprise(groups, np.full(26, 1.0), known_groups, known)
+    assert found[0] < 2 < found[1] < found[2]
+
+
+def test_null_windows_of_any_chunk_are_the_same_and_follow_their_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    groups, sizes = np.repeat(np.arange(30), rng.integers(1, 9, 30)), rng.integers(1, 12, 10)
+    values = rng.random(len(groups))
+    null = NullWindows(groups, sizes, draws=300, seed=3)
+    means = np.bincount(groups, values) / np.bincount(groups)
+    # the mean over pairs is the size-weighted mean over queries
+    by_pairs = null.means(values[:, None])[:, 0]
+    assert by_pairs.mean() == pytest.approx(means.mean(), abs=0.02)
+    assert null.query_means(np.full(len(groups), 3.0), 2) == pytest.approx(9.0)
+    assert null.query_means(values, 1).mean() == pytest.approx(means.mean(), abs=0.02)
+    assert (null.query_means(values, 2) >= null.query_means(values, 1) ** 2 - 1e-12).all()
+    one_size = NullWindows(groups, np.full(10, 4), draws=300, seed=3)
+    assert one_size.query_means(values) == pytest.approx(one_size.means(values[:, None])[:, 0], abs=1e-6)
+    monkeypatch.setattr("darl.drift.null.MOST_PLACES", 1)
+    slowly = NullWindows(groups, sizes, draws=300, seed=3)
+    assert slowly.means(values[:, None]).mean() == pytest.approx(by_pairs.mean(), abs=0.03)
+    assert len(slowly.query_means(values)) == 300
+
+
 def test_new_values_follow_good_turing() -> None:
     known = known_pairs()
     assert known.columns["shop"] == {"a": 50, "b": 50}
@@ -174,10 +219,10 @@ def test_known_pairs_are_kept_by_whole_queries_and_identifiers_are_no_slices() -
 
 
 def test_novelty_survives_saving_and_keeps_no_text() -> None:
-    novelty = QueryNovelty.fit(["desk lamp", "floor lamp", "猫粮 便宜"])
+    novelty = WordingNovelty.fit(["desk lamp", "floor lamp", "猫粮 便宜"])
     arrays = novelty.arrays()
     assert all(array.dtype.kind in "iu" for array in arrays.values())
-    again = QueryNovelty.from_arrays(arrays)
+    again = WordingNovelty.from_arrays(arrays)
     queries = ["desk lamps", "winter tyres", "猫粮", "", "desk lamp"]
     assert again.score(queries).tolist() == novelty.score(queries).tolist()
     assert novelty.score(["desk lamp"])[0] == pytest.approx(0, abs=1e-9)

@@ -90,7 +90,8 @@ def test_a_life(own_model: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"# who may call\n{KEY}\n")
     server = RunningServer(
-        own_model, "--api-keys-file", keys, "--traffic-log", traffic, "traffic_seconds=3600", key=KEY
+        own_model, "--api-keys-file", keys, "--traffic-log", traffic, "--traffic-columns", "shop",
+        "traffic_seconds=3600", key=KEY,
     )  # fmt: skip
     try:
         server.wait_ready()
@@ -115,7 +116,8 @@ def check_keys(server: RunningServer) -> None:
             assert stranger.get("/metrics", headers=headers).status_code == 401
         # refused on its headers alone: the body is never sent
         assert stranger.get("/health").status_code == 200
-        assert ask(server, headers={"Authorization": f"ApiKey {KEY}"}).status_code == 200
+        named = {"Authorization": f"ApiKey {KEY}", "X-Traffic-Columns": "shop=eu"}
+        assert ask(server, headers=named).status_code == 200
         assert stranger.get("/metrics", headers={"X-API-Key": KEY}).status_code == 200
     scored = server.client.get("/metrics").text
     assert 'darl_refused_total{reason="no_key"} 18.0' in scored
@@ -204,6 +206,7 @@ def check_traffic(folder: Path, rows: int) -> None:
     assert table.num_rows == rows > 0
     assert table["query"].null_count == table.num_rows
     assert table["query_hash"].null_count == 0
+    assert set(table["shop"].to_pylist()) == {None, "eu"}
     assert table["ood_percentile"].null_count == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from darl.serving.logs import JsonLines
 from darl.serving.metrics import Metrics
 from darl.serving.refusals import Refusal
 from darl.serving.settings import ServeSettings, load_settings
+from darl.serving.traffic_columns import traffic_columns
 from darl.serving.traffic_log import SCHEMA, Served, TrafficLog
 from darl.serving.version import model_version
 
@@ -310,6 +312,33 @@ def test_the_traffic_log_is_what_it_says(tmp_path: Path) -> None:
     assert (first["grade"], first["model_version"], first["dialect"], first["latency_ms"]) == (1, "v1", "darl", 12.5)
     assert (first["ood_score"], first["ood_percentile"]) == (1.5, 99.0)
     assert tables[0]["ood_score"].null_count == 5
+
+
+def test_the_traffic_log_keeps_the_columns_that_clients_name(tmp_path: Path) -> None:
+    log = TrafficLog(settings_of(traffic_log=tmp_path, traffic_columns="domain, shop"), Metrics())
+    for header in ("domain=caf%C3%A9&shop=eu&else=1", "shop=us", ""):
+        named = traffic_columns({"x-traffic-columns": header}, log.settings.traffic_columns)
+        log.note(dataclasses.replace(served(2), columns=named))
+    log.close()
+    table = pq.read_table(tmp_path)
+    assert table.column_names == [*SCHEMA.names, "domain", "shop"]
+    assert table["domain"].to_pylist() == ["café"] * 2 + [None] * 4
+    assert table["shop"].to_pylist() == ["eu"] * 2 + ["us"] * 2 + [None] * 2
+
+
+@pytest.mark.parametrize("names", ["query", "a b", "9x", "domain,grade"])
+def test_a_name_that_cannot_be_a_column_of_the_log(names: str) -> None:
+    with pytest.raises(RecipeError, match="cannot be a column"):
+        load_settings(model="m", traffic_columns=names)
+
+
+@pytest.mark.parametrize("header", ["&".join(f"domain={n}" for n in range(200)), "%%%=%", "domain", "=", "\x00"])
+def test_a_header_of_columns_that_is_nonsense_costs_nothing(header: str) -> None:
+    assert traffic_columns({"x-traffic-columns": header}, ("domain",)) == {}
+
+
+def test_a_value_of_a_column_is_a_name_not_a_text() -> None:
+    assert traffic_columns({"x-traffic-columns": "domain=" + "x" * 5000}, ("domain",)) == {"domain": "x" * 100}
 
 
 def test_hashes_hide_the_texts_and_a_salt_hides_them_better(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def serve(
     traffic_log: Annotated[Path | None, typer.Option(help="A folder for the log of what was served.")] = None,
     traffic_sample: Annotated[float | None, typer.Option(help="The share of requests it keeps; default 1.")] = None,
     traffic_texts: Annotated[str | None, typer.Option(help="hashed (default) or plain.")] = None,
+    traffic_columns: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Columns more, of the requests' X-Traffic-Columns; by commas.")
+    ] = None,
     watch_seconds: Annotated[float | None, typer.Option(help="Look for a new model in the folder this often.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info (default), warning, error.")] = None,
     log_texts: Annotated[bool | None, typer.Option("--log-texts", help="Write texts into the log.")] = None,
@@ -55,7 +58,8 @@ def serve(
         "model": None if texts else model, "host": host, "port": port, "name": name, "device": device,
         "workers": workers, "threads": threads, "ood": ood, "api_keys_file": api_keys_file,
         "traffic_log": traffic_log, "traffic_sample": traffic_sample, "traffic_texts": traffic_texts,
-        "watch_seconds": watch_seconds, "log_level": log_level, "log_texts": log_texts,
+        "traffic_columns": traffic_columns, "watch_seconds": watch_seconds, "log_level": log_level,
+        "log_texts": log_texts,
     }  # fmt: skip
     for text in [*texts, *(settings or [])]:
         key, equals, value = text.partition("=")

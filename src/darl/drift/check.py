@@ -124,8 +124,10 @@ def check_drift(
         for title, rows in parts.items()
     ]
     alarms = holm(found, alpha)
-    if known.wording is None or known.novelty is None:
+    if known.wording is None:
         notes.append("the model does not know the wording of its training queries: new wording was not tested")
+    if known.item_wording is None:
+        notes.append("the model does not know the wording of its training items: new items were not tested; fit again")
     return Drift(
         windows=found,
         alarms=alarms,
@@ -177,6 +179,7 @@ def fresh_figures(
         decided=scores.grades,
         features=unit_rows(features),
         novelty=known.wording.score(queries) if known is not None and known.wording is not None else None,
+        item_novelty=known.item_wording.score(items) if known is not None and known.item_wording is not None else None,
         columns=columns,
         queries=queries,
         items=items,
@@ -211,15 +214,18 @@ def logged_figures(
     versions = set(seen.table.column("model_version").to_pylist()) if "model_version" in names else set()
     if len(versions) > 1:
         notes.append(f"the log holds {len(versions)} model versions; their figures differ for that alone")
-    novelty = None
+    novelty = item_novelty = None
     if seen.queries is not None and known.wording is not None:
         novelty = known.wording.score(seen.queries)
+    if seen.items is not None and known.item_wording is not None:
+        item_novelty = known.item_wording.score(seen.items)
     figures = Figures(
         groups=seen.groups,
         ood_scores=scores,
         probabilities=probabilities,
         decided=model.rule.decide(probabilities),
         novelty=novelty,
+        item_novelty=item_novelty,
         columns=columns,
         queries=seen.queries,
         items=seen.items,
@@ -252,7 +258,6 @@ def _known(model: RelevanceModel, reference: Any, columns: Mapping[str, str] | N
         return model.ood.known
     table = reference if isinstance(reference, PairTable) else read_pairs(reference, scale=model.scale, columns=columns)
     table = table.take(chosen_rows(table.query_groups()))
-    wording = model.ood.known.wording if model.ood.known is not None else None
     grades, brought = table.grades, model.ood.known
     figures = fresh_figures(model, table.queries, table.items, table.query_groups(), brought, {}, reporter)
     assert figures.ood_scores is not None
@@ -267,7 +272,9 @@ def _known(model: RelevanceModel, reference: Any, columns: Mapping[str, str] | N
         grades=grades,
         features=figures.features,
         novelty=figures.novelty,
-        wording=wording,
+        wording=None if brought is None else brought.wording,
+        item_novelty=figures.item_novelty,
+        item_wording=None if brought is None else brought.item_wording,
         columns={} if brought is None else brought.columns,
         queries=0 if brought is None else brought.queries,
     )

@@ -10,10 +10,12 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from darl.drift.figures import Figures
+from darl.drift.signals import surprise
 from darl.ood.novelty import words_of
 
 MOST = 5
 EXAMPLES = 3
+CUTS = 5  # of each known query, for the spread of means of a few pairs
 TERMS = 3
 
 
@@ -23,7 +25,7 @@ class Cluster:
 
     Attributes:
         name: its distinctive terms. rows: its pairs among the window's, (m,). queries: how many.
-        share: of the window's pairs. excess: Σ over its pairs of (evidence − what known pairs have).
+        share: of the window's pairs. excess: Σ over its queries of (surprise of their mean evidence − 1).
         examples: (query, item) of the pairs that stand out most, one a query.
     """
 
@@ -43,16 +45,15 @@ def standing_out(
 ) -> list[Cluster]:
     """Clusters of the queries whose mean evidence 95 % of known queries stay below, largest excess first.
 
+    A query of m pairs is held against means of m pairs of known queries: one pair strays further than twenty.
     Queries, not pairs, are clustered (k-means on the mean of their features): a query's pairs belong together.
     Without texts there is nothing to show, and the list is empty.
     """
     if figures.queries is None or figures.items is None:
         return []
     _, groups = np.unique(figures.groups, return_inverse=True)
-    sizes = np.bincount(groups)
-    mean = np.bincount(groups, evidence) / sizes
-    known_mean = np.bincount(known_groups, known_evidence) / np.bincount(known_groups)
-    out = np.flatnonzero(mean > np.quantile(known_mean, 0.95))
+    strange = query_surprise(groups, evidence, known_groups, known_evidence, seed=seed)
+    out = np.flatnonzero(strange > -np.log(0.05))
     if not len(out):
         return []
     labels = np.zeros(len(out), dtype=np.int64)
@@ -64,7 +65,6 @@ def standing_out(
         centres /= np.linalg.norm(centres, axis=1, keepdims=True).clip(1e-9)
         kmeans = KMeans(min(MOST, len(out) // 2), n_init=4, random_state=seed)  # type: ignore[arg-type]
         labels = kmeans.fit_predict(centres)
-    level = float(np.mean(known_evidence))
     tokens = [words_of(text) for text in figures.queries]
     found = []
     for label in np.unique(labels):
@@ -75,11 +75,39 @@ def standing_out(
                 rows=rows,
                 queries=len(np.unique(groups[rows])),
                 share=len(rows) / len(figures),
-                excess=float((evidence[rows] - level).sum()),
+                excess=float((strange[out[labels == label]] - 1).sum() / np.sqrt((labels == label).sum())),
                 examples=_examples(figures, rows, groups, evidence),
             )
         )
     return sorted(found, key=lambda one: -one.excess)
+
+
+def query_surprise(
+    groups: np.ndarray, evidence: np.ndarray, known_groups: np.ndarray, known_evidence: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
+    """−ln(1 − rank) of each query's mean evidence among known queries cut to as many pairs, (q,).
+
+    Args:
+        groups, evidence: query, dense from 0, and evidence of each pair, (n,). known_groups, known_evidence: (N,).
+
+    >>> known = np.repeat(np.arange(99), 2)
+    >>> query_surprise(np.array([0, 1]), np.array([50.0, 9e9]), known, known + 1.0).round(1).tolist()
+    [0.7, 6.0]
+    """
+    sizes, rng = np.bincount(groups), np.random.default_rng(seed)
+    mean = np.bincount(groups, evidence) / sizes
+    order = np.lexsort((rng.random(len(known_groups)), known_groups))
+    counts = np.bincount(known_groups)
+    starts = np.cumsum(counts) - counts
+    found = np.zeros(len(sizes))
+    for m in np.unique(sizes):
+        # a known query of fewer pairs repeats them, which overstates how far means stray
+        offsets = np.arange(CUTS if m < counts.max() else 1)[:, None] * m
+        places = starts[None, :, None] + (offsets[:, :, None] + np.arange(m)) % counts[None, :, None]
+        usual = np.sort(known_evidence[order[places]].mean(axis=2).ravel())
+        of = sizes == m
+        found[of] = surprise(mean[of], usual)
+    return found
 
 
 def _name(tokens: list[list[str]], rows: np.ndarray, groups: np.ndarray) -> str:

@@ -17,7 +17,7 @@ class Figures:
         ood_scores: by the model's reference, (n,).
         probabilities: calibrated, (n, K). decided: grades by the decision rule, (n,).
         features: what the OOD detector reads, each row at length 1, (n, d).
-        novelty: how new the wording of the pair's query is, (n,).
+        novelty, item_novelty: how new the wording of the pair's query, and of its item, is, (n,).
         columns: named columns to look for slices in, n values each.
         queries, items: the texts, n each.
     """
@@ -28,6 +28,7 @@ class Figures:
     decided: np.ndarray | None = None
     features: np.ndarray | None = None
     novelty: np.ndarray | None = None
+    item_novelty: np.ndarray | None = None
     columns: Mapping[str, Sequence] = field(default_factory=dict)
     queries: Sequence[str] | None = None
     items: Sequence[str] | None = None
@@ -55,6 +56,7 @@ class Figures:
             decided=cut(self.decided),
             features=cut(self.features),
             novelty=cut(self.novelty),
+            item_novelty=cut(self.item_novelty),
             columns={name: listed(values) or [] for name, values in self.columns.items()},
             queries=listed(self.queries),
             items=listed(self.items),

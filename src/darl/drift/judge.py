@@ -11,7 +11,7 @@ from darl.drift.clustered import clustered_interval
 from darl.drift.clusters import Cluster, standing_out
 from darl.drift.figures import Figures
 from darl.drift.null import NullWindows
-from darl.drift.signals import KnownSide, Signal
+from darl.drift.signals import KnownSide, Signal, leading
 from darl.drift.slices import Slice, moved_slices, new_value_p
 from darl.errors import RecipeError
 from darl.evaluation.intervals import Interval
@@ -100,7 +100,10 @@ def judge_window(
     accuracy = None
     if figures.probabilities is not None and figures.decided is not None:
         accuracy = estimate_accuracy(known, figures.probabilities, figures.decided, figures.groups, seed=seed)
-    evidence = side.evidence(figures)
+    leads = leading(signals)
+    evidence, usual = side.evidence(figures, leads), side.evidence(side.own, leads)
+    if evidence is None or usual is None:
+        evidence, usual = np.ones(len(figures)), np.ones(len(known.groups))
     too_little = len(sizes) < FEWEST_QUERIES or len(figures) < FEWEST_PAIRS
     return WindowDrift(
         name=name,
@@ -113,7 +116,7 @@ def judge_window(
         new_values=new_values,
         p=p,
         accuracy=accuracy,
-        slices=moved_slices(known, figures, evidence, side.evidence_level, far, new_values, alpha=alpha),
-        clusters=standing_out(figures, evidence, known.groups, side.known_evidence, seed=seed),
+        slices=moved_slices(known, figures, evidence, float(usual.mean()), far, new_values, alpha=alpha),
+        clusters=standing_out(figures, evidence, known.groups, usual, seed=seed),
         state="too little" if too_little else "alarm" if p <= alpha else "calm",
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.sparse import csr_matrix
+from collections.abc import Iterator
 
-CHUNK = 250  # draws at a time: with 4,000 known pairs, 8 MB of weights
+import numpy as np
+
+MOST_PLACES = 2_000_000
+"""Pairs drawn at a time, all windows together: 16 MB of row numbers, whatever the traffic's size."""
 
 
 class NullWindows:
@@ -32,36 +34,50 @@ class NullWindows:
 
     def __init__(self, groups: np.ndarray, sizes: np.ndarray, *, draws: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        self.pairs, self.draws = len(groups), draws
-        order = np.lexsort((rng.random(len(groups)), groups))  # pairs by query, shuffled within
-        counts = np.bincount(groups)
-        starts = np.cumsum(counts) - counts
-        queries, n = len(counts), int(sizes.sum())
-        slot = np.repeat(np.arange(len(sizes)), sizes)  # the window's query of each place, (n,)
-        within = np.arange(n) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        self._groups, self._weights, self._queries = groups, [], []
-        for first in range(0, draws, CHUNK):
-            b = min(CHUNK, draws - first)
+        self.draws, self._groups = draws, groups
+        self._order = np.lexsort((rng.random(len(groups)), groups))  # pairs by query, shuffled within
+        self._counts = np.bincount(groups)
+        self._firsts = np.cumsum(sizes) - sizes
+        self._slot = np.repeat(np.arange(len(sizes)), sizes)  # the window's query of each place, (n,)
+        self._within = np.arange(len(self._slot)) - self._firsts[self._slot]
+        self._sizes, self._seed, self._chunk = sizes, seed, max(1, MOST_PLACES // max(len(self._slot), 1))
+        # drawn once: a window is n of N pairs, and counting them costs less than keeping them where n > N
+        chunks = [(picked, self._counted(rows)) for picked, rows in self._windows()]
+        self._queries = np.concatenate([picked for picked, _ in chunks])
+        self._weights = np.concatenate([counted for _, counted in chunks])
+
+    def _windows(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """A chunk of b windows at a time, the same in every pass: their queries, (b, q), and their pairs, (b, n)."""
+        rng = np.random.default_rng([self._seed, 1])
+        queries, starts = len(self._counts), np.cumsum(self._counts) - self._counts
+        for first in range(0, self.draws, self._chunk):
+            b = min(self._chunk, self.draws - first)
             resampled = rng.integers(0, queries, (b, queries))
-            picked = np.take_along_axis(resampled, rng.integers(0, queries, (b, len(sizes))), axis=1)
-            self._queries.append(picked)
-            offset = (rng.random(picked.shape) * counts[picked]).astype(np.int64)
-            places = (offset[:, slot] + within) % counts[picked][:, slot]
-            rows = order[starts[picked][:, slot] + places]  # (b, n)
-            # repeated columns of a row are summed by csr_matrix
-            ones = np.full(rows.size, 1 / n)
-            self._weights.append(
-                csr_matrix((ones, rows.ravel(), np.arange(0, rows.size + 1, n)), shape=(b, len(groups)))
-            )
+            picked = np.take_along_axis(resampled, rng.integers(0, queries, (b, len(self._sizes))), axis=1)
+            offset = (rng.random(picked.shape) * self._counts[picked]).astype(np.int64)
+            places = (offset[:, self._slot] + self._within) % self._counts[picked][:, self._slot]
+            yield picked, self._order[starts[picked][:, self._slot] + places]
+
+    def _counted(self, rows: np.ndarray) -> np.ndarray:
+        """(b, n) pairs → (b, N) float32 shares of each known pair."""
+        b, known = len(rows), len(self._groups)
+        counts = np.bincount((rows + known * np.arange(b)[:, None]).ravel(), minlength=b * known)
+        return (counts.reshape(b, known) / rows.shape[1]).astype(np.float32)
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """The mean of each column over each drawn window, (N, c) → (B, c)."""
-        return np.concatenate([weights @ values for weights in self._weights])
+        return self._weights @ values.astype(np.float32)
 
-    def query_means(self, values: np.ndarray) -> np.ndarray:
-        """The mean over each drawn window's queries, each counted once: (N,) a value a pair → (B,)."""
-        by_query = np.bincount(self._groups, values) / np.bincount(self._groups)
-        return np.concatenate([by_query[picked].mean(axis=1) for picked in self._queries])
+    def query_means(self, values: np.ndarray, power: float = 1) -> np.ndarray:
+        """The mean over each drawn window's queries of (the mean of the query's drawn pairs) ^ power, (N,) → (B,).
+
+        Which pairs of a query were drawn counts: the mean of one pair strays further than that of twenty.
+        """
+        found = []
+        for _, rows in self._windows():
+            sums = np.add.reduceat(values[rows], self._firsts, axis=1)
+            found.append(((sums / self._sizes) ** power).mean(axis=1))
+        return np.concatenate(found)
 
 
 def p_value(observed: float, null: np.ndarray) -> float:

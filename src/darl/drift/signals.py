@@ -1,10 +1,17 @@
-"""The statistics of drift, each the mean of per-pair values or a function of such means, all judged on one null.
+"""The statistics of drift, each the mean of values a pair or a query, all judged on one null.
 
-unknown pairs     mean of −ln(1 − rank of the OOD score among known pairs): 1 for known traffic
-unknown wording   the same of the novelty of queries, each query counted once, however many pairs it has
-features          MMD² = ‖mean φ(traffic) − mean φ(known)‖², φ random Fourier features of a Gaussian kernel
-                  (Gretton et al. 2012; Rahimi & Recht 2007)
-grade mix         PSI = Σ_k (p_k − q_k)·ln(p_k / q_k), p and q the mean probabilities of grade k
+s(x) = −ln(1 − rank of x among known pairs), the surprise: mean 1 and mean square 2 for known traffic.
+
+pairs      mean of s² of the OOD score
+items      mean of s² of how new the item's wording is
+wording    mean over queries of s² of how new the query's wording is, however many pairs it has
+queries    mean over queries of e³, e = the mean over a query's pairs of ½·(s of the OOD score + s of its wording)
+features   MMD² = ‖mean φ(traffic) − mean φ(known)‖², φ random Fourier features of a Gaussian kernel
+           (Gretton et al. 2012; Rahimi & Recht 2007)
+grades     PSI = Σ_k (p_k − q_k)·ln(p_k / q_k), p and q the mean probabilities of grade k
+
+The powers make a few far pairs, or queries, outweigh many that are a little strange; docs/drift.md has what other
+powers gave.
 """
 
 from __future__ import annotations
@@ -19,21 +26,30 @@ from darl.ood.known import KnownPairs
 from darl.ood.ranks import smooth_ranks
 
 FREQUENCIES = 128
-WEIGHTS = {"pairs": 0.4, "wording": 0.4, "features": 0.1, "grades": 0.1}
-"""Of the level: on dev sets a tenth of far pairs showed in the first two and hardly in the others, which are there for
+WEIGHTS = {"pairs": 0.1, "items": 0.35, "wording": 0.1, "queries": 0.35, "features": 0.05, "grades": 0.05}
+"""Of the level: on dev sets a tenth of far pairs showed in the first four and hardly in the others, which are there for
 shifts that make no pair far out."""
+READS = {"queries": ("pairs", "wording"), "pairs": ("pairs",), "items": ("items",), "wording": ("wording",)}
+"""Which scores a signal is made of."""
+QUERY_POWERS = {"wording": 1, "queries": 2}  # wording is squared pair by pair: it is one value a query
 FLOOR = 1e-4  # of a share, so that a grade that nothing has does not make PSI infinite
 HIGHEST_RANK = 99.9  # beyond it a rank among a few hundred known pairs is a guess
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One statistic of a window: its value, its mean over null windows, and its one-sided p."""
+    """One statistic of a window.
+
+    Attributes:
+        name: which. value: its own. expected: its mean over null windows. p: one-sided.
+        deviations: (value − expected) in standard deviations over null windows.
+    """
 
     name: str
     value: float
     expected: float
     p: float
+    deviations: float = 0.0
 
     def to_dict(self) -> dict:
         return vars(self).copy()
@@ -49,20 +65,18 @@ class KnownSide:
 
     def __init__(self, known: KnownPairs, seed: int = 0) -> None:
         self.known = known
-        self._ood, self._novelty = np.sort(known.ood_scores), None
-        if known.novelty is not None:
-            self._novelty = np.sort(known.novelty)
-        self._prepare_kernel(known.features.astype(np.float32), np.random.default_rng(seed))
         own = Figures(
             groups=known.groups,
             ood_scores=known.ood_scores,
             probabilities=known.probabilities,
             features=known.features,
             novelty=known.novelty,
+            item_novelty=known.item_novelty,
         )
-        self._columns = {name: self.values(name, own) for name in ("pairs", "wording", "features", "grades")}
-        self.known_evidence = self.evidence(own)
-        self.evidence_level = float(self.known_evidence.mean())
+        self._sorted = {name: np.sort(values) for name, values in _scored(own).items()}
+        self._prepare_kernel(known.features.astype(np.float32), np.random.default_rng(seed))
+        self._columns = {name: self.values(name, own) for name in WEIGHTS}
+        self.own = own
 
     def _prepare_kernel(self, features: np.ndarray, rng: np.random.Generator) -> None:
         self._centre = features.mean(axis=0)
@@ -73,24 +87,35 @@ class KnownSide:
         width = float(np.median(distances)) if len(distances) and np.median(distances) > 0 else 1.0
         self._frequencies = rng.normal(size=(features.shape[1], FREQUENCIES)).astype(np.float32) / width
 
+    def _surprises(self, figures: Figures) -> dict[str, np.ndarray]:
+        """s of each score that both sides have, (n,) each."""
+        return {
+            name: surprise(values, self._sorted[name])
+            for name, values in _scored(figures).items()
+            if name in self._sorted
+        }
+
     def values(self, name: str, figures: Figures) -> np.ndarray | None:
-        """The per-pair values, (n, c), whose means a signal is made of; None where the figures lack them."""
-        if name == "pairs" and figures.ood_scores is not None:
-            return surprise(figures.ood_scores, self._ood)[:, None]
-        if name == "wording" and figures.novelty is not None and self._novelty is not None:
-            return surprise(figures.novelty, self._novelty)[:, None]
+        """The per-pair values, (n, c), that a signal is made of; None where the figures lack them."""
+        if name == "queries":
+            found = self.evidence(figures, name)
+            return None if found is None else found[:, None]
+        s = self._surprises(figures) if name in ("pairs", "items", "wording") else {}
+        if name in s:
+            return s[name][:, None] ** 2
         if name == "features" and figures.features is not None:
             turned = (figures.features.astype(np.float32) - self._centre) @ self._frequencies
             return np.concatenate([np.cos(turned), np.sin(turned)], axis=1) / np.sqrt(FREQUENCIES)
-        if name == "grades":
-            return figures.probabilities
-        return None
+        return figures.probabilities if name == "grades" else None
 
-    def evidence(self, figures: Figures) -> np.ndarray:
-        """How unlike known traffic each pair is, (n,): the mean surprise of its OOD score and its wording."""
-        parts = [self.values(name, figures) for name in ("pairs", "wording")]
-        found = [part[:, 0] for part in parts if part is not None]
-        return np.mean(found, axis=0) if found else np.zeros(len(figures))
+    def evidence(self, figures: Figures, name: str) -> np.ndarray | None:
+        """How far out each pair is by the scores that a signal reads, (n,): their mean surprise, 1 for known pairs.
+
+        None where the figures, or the known pairs, lack those scores.
+        """
+        s = self._surprises(figures)
+        parts = [s[one] for one in READS.get(name, ()) if one in s]
+        return np.mean(parts, axis=0) if parts else None
 
     def signals(self, figures: Figures, null: NullWindows) -> tuple[list[Signal], float]:
         """Every signal that the figures allow, and p of the smallest of their p's (1 without any)."""
@@ -100,9 +125,9 @@ class KnownSide:
             if here is None or known is None:
                 continue
             names.append(name)
-            if name == "wording":
-                observed.append(_query_mean(here[:, 0], figures.groups))
-                drawn.append(null.query_means(known[:, 0]))
+            if name in QUERY_POWERS:
+                observed.append(_query_mean(here[:, 0], figures.groups, QUERY_POWERS[name]))
+                drawn.append(null.query_means(known[:, 0], QUERY_POWERS[name]))
                 continue
             base = known.mean(axis=0)
             observed.append(float(_statistic(name, here.mean(axis=0)[None], base)[0]))
@@ -112,24 +137,45 @@ class KnownSide:
         table = np.stack(drawn, axis=1)
         raw, joint = smallest_p(np.array(observed), table, np.array([WEIGHTS[name] for name in names]))
         found = [
-            Signal(name, value, float(table[:, i].mean()), float(raw[i]))
+            Signal(
+                name,
+                value,
+                float(table[:, i].mean()),
+                float(raw[i]),
+                float((value - table[:, i].mean()) / max(table[:, i].std(), 1e-12)),
+            )
             for i, (name, value) in enumerate(zip(names, observed, strict=True))
         ]
         return found, joint
 
 
-def _query_mean(values: np.ndarray, groups: np.ndarray) -> float:
-    _, first = np.unique(groups, return_index=True)
-    return float(values[first].mean())
+def leading(signals: list[Signal]) -> str:
+    """The signal that tells which pairs moved: the smallest p for its share of the level, then the furthest out.
+
+    >>> leading([Signal("pairs", 2.0, 2.0, 0.5), Signal("items", 9.0, 2.0, 0.001), Signal("grades", 1.0, 0.0, 0.001)])
+    'items'
+    """
+    pointing = [one for one in signals if one.name in READS]
+    best = min(pointing, key=lambda one: (one.p / WEIGHTS[one.name], -one.deviations), default=None)
+    return "queries" if best is None else best.name
+
+
+def _scored(figures: Figures) -> dict[str, np.ndarray]:
+    """The scores that say how far out a pair is, by the signal made of each."""
+    named = {"pairs": figures.ood_scores, "items": figures.item_novelty, "wording": figures.novelty}
+    return {name: values for name, values in named.items() if values is not None}
+
+
+def _query_mean(values: np.ndarray, groups: np.ndarray, power: float) -> float:
+    _, dense = np.unique(groups, return_inverse=True)
+    return float(((np.bincount(dense, values) / np.bincount(dense)) ** power).mean())
 
 
 def _statistic(name: str, means: np.ndarray, base: np.ndarray) -> np.ndarray:
     """(B, c) means and the known pairs' own, (c,) → (B,)."""
-    if name == "pairs":
-        return means[:, 0]
     if name == "features":
         return ((means - base) ** 2).sum(axis=1)
-    return psi(means, base)
+    return psi(means, base) if name == "grades" else means[:, 0]
 
 
 def psi(shares: np.ndarray, base: np.ndarray) -> np.ndarray:

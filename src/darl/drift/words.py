@@ -6,8 +6,10 @@ from darl.drift.check import Drift
 from darl.drift.judge import WindowDrift
 
 SIGNALS = {
-    "pairs": "pairs far out (mean surprise)",
-    "wording": "new wording of queries (mean surprise)",
+    "pairs": "pairs far out (mean squared surprise)",
+    "items": "new wording of items (the same)",
+    "wording": "new wording of queries (the same)",
+    "queries": "strange queries (mean cubed surprise)",
     "features": "features (MMD²)",
     "grades": "grade mix (PSI)",
 }

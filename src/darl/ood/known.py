@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from darl.errors import DataError
-from darl.ood.novelty import QueryNovelty
+from darl.ood.novelty import WordingNovelty
 
 MOST_PAIRS = 4000
 """Held-out pairs kept, drawn by whole queries: about 3 MB at 384 features."""
@@ -28,6 +28,7 @@ class KnownPairs:
         features: what the detector reads, each row at length 1, (N, d) float16.
         novelty: of each pair's query against the training queries, (N,); None without training queries.
         wording: scores the novelty of further queries.
+        item_novelty, item_wording: the same of the pair's item against the training items.
         columns: {column: {value: number of known queries}} over training and held-out pairs.
         queries: how many queries the counts in ``columns`` are out of.
     """
@@ -39,7 +40,9 @@ class KnownPairs:
     grades: np.ndarray
     features: np.ndarray
     novelty: np.ndarray | None = None
-    wording: QueryNovelty | None = None
+    wording: WordingNovelty | None = None
+    item_novelty: np.ndarray | None = None
+    item_wording: WordingNovelty | None = None
     columns: dict[str, dict[str, int]] = field(default_factory=dict)
     queries: int = 0
 
@@ -61,6 +64,9 @@ class KnownPairs:
         if self.wording is not None and self.novelty is not None:
             found |= {"novelty": self.novelty.astype(np.float64)}
             found |= {f"wording.{name}": array for name, array in self.wording.arrays().items()}
+        if self.item_wording is not None and self.item_novelty is not None:
+            found |= {"item_novelty": self.item_novelty.astype(np.float64)}
+            found |= {f"items.{name}": array for name, array in self.item_wording.arrays().items()}
         return found
 
     def facts(self) -> dict:
@@ -71,11 +77,18 @@ class KnownPairs:
     def from_saved(cls, arrays: Mapping[str, np.ndarray], facts: Mapping) -> KnownPairs:
         """What :meth:`arrays` and :meth:`facts` gave; KeyError where a part is missing."""
         names = ("groups", "ood_scores", "probabilities", "decided", "grades", "features")
-        words = {name.removeprefix("wording."): a for name, a in arrays.items() if name.startswith("wording.")}
+
+        def wording(prefix: str) -> WordingNovelty | None:
+            found = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+            return WordingNovelty.from_arrays(found) if found else None
+
+        queries, items = wording("wording."), wording("items.")
         return cls(
             **{name: arrays[name] for name in names},
-            novelty=arrays["novelty"] if words else None,
-            wording=QueryNovelty.from_arrays(words) if words else None,
+            novelty=None if queries is None else arrays["novelty"],
+            wording=queries,
+            item_novelty=None if items is None else arrays["item_novelty"],
+            item_wording=items,
             columns={name: dict(counts) for name, counts in facts["columns"].items()},
             queries=int(facts["queries"]),
         )

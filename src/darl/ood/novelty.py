@@ -1,4 +1,4 @@
-"""How new the wording of a query is, against the queries of training: no model, no text kept."""
+"""How new the wording of a query or an item is, against those of training: no model, no text kept."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from scipy.sparse import csr_matrix
 
 BUCKETS = 1 << 18
 SIZES = (2, 3)  # letters of a gram: also right for scripts without spaces
+MOST = 5000
+"""Texts whose grams are kept, drawn at random where there are more: all titles of a catalogue would weigh more than the
+model. Words are kept of all."""
 
 
-class QueryNovelty:
-    """s(q) = ½ · (1 − max_t cos(g(q), g(t))) + ½ · r(q), in [0, 1], larger = newer.
+class WordingNovelty:
+    """s(x) = ½ · (1 − max_t cos(g(x), g(t))) + ½ · r(x), in [0, 1], larger = newer.
 
-    g is the TF-IDF vector of a query's hashed runs of two and three characters and t a training query; r is
-    the share of the query's words (runs of letters or digits; single characters in scripts without spaces)
-    that no training query has. Mean-pooled features blur one new word among five known ones; this does not.
+    g is the TF-IDF vector of a text's hashed runs of two and three characters and t a training text; r is
+    the share of its words (runs of letters or digits; single characters in scripts without spaces) that no
+    training text has. Mean-pooled features blur one new word among five known ones; this does not.
     Only hashes are kept, so no training text travels with a model.
 
     Args:
-        grams: (t, BUCKETS) 0/1 by training query. words: hashes of the words of all, sorted.
+        grams: (t, BUCKETS) 0/1 by training text. words: hashes of the words of all, sorted.
 
-    >>> novelty = QueryNovelty.fit(["desk lamp", "floor lamp"])
+    >>> novelty = WordingNovelty.fit(["desk lamp", "floor lamp"])
     >>> known, new = novelty.score(["lamp desk", "winter tyres"])
     >>> bool(known < 0.4), bool(new > 0.9)
     (True, True)
@@ -36,21 +39,24 @@ class QueryNovelty:
         self._rows = self._weighted(grams).T.tocsr()
 
     @classmethod
-    def fit(cls, queries: Sequence[str]) -> QueryNovelty:
-        """From the texts of the training queries."""
-        words = {_hash(word) for query in queries for word in words_of(query)}
-        return cls(_grams(queries), np.array(sorted(words), dtype=np.int64))
+    def fit(cls, texts: Sequence[str], *, seed: int = 0) -> WordingNovelty:
+        """From the queries, or the items, of training; each distinct text counts once."""
+        distinct = list(dict.fromkeys(texts))
+        words = {_hash(word) for text in distinct for word in words_of(text)}
+        if len(distinct) > MOST:
+            distinct = [distinct[i] for i in np.random.default_rng(seed).choice(len(distinct), MOST, replace=False)]
+        return cls(_grams(distinct), np.array(sorted(words), dtype=np.int64))
 
-    def score(self, queries: Sequence[str]) -> np.ndarray:
-        """How new each query is, (m,) float64; each distinct text is scored once."""
-        texts = list(dict.fromkeys(queries))
+    def score(self, wanted: Sequence[str]) -> np.ndarray:
+        """How new each text is, (m,) float64; each distinct one is scored once."""
+        texts = list(dict.fromkeys(wanted))
         place = {text: row for row, text in enumerate(texts)}
         nearest = np.zeros(len(texts))
         for start in range(0, len(texts), 512):
             similar = self._weighted(_grams(texts[start : start + 512])) @ self._rows
             nearest[start : start + 512] = similar.max(axis=1).toarray().ravel() if similar.shape[1] else 0.0
         unknown = np.array([self._unknown(text) for text in texts])
-        return (0.5 * (1 - nearest.clip(0, 1)) + 0.5 * unknown)[[place[text] for text in queries]]
+        return (0.5 * (1 - nearest.clip(0, 1)) + 0.5 * unknown)[[place[text] for text in wanted]]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that was learnt; :meth:`from_arrays` takes it back."""
@@ -58,7 +64,7 @@ class QueryNovelty:
         return {"indices": indices, "indptr": indptr, "words": self.words}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> QueryNovelty:
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> WordingNovelty:
         """What :meth:`arrays` gave; KeyError where one is missing."""
         indices, indptr = arrays["indices"], arrays["indptr"]
         shape = (len(indptr) - 1, BUCKETS)
@@ -92,14 +98,14 @@ def words_of(text: str) -> list[str]:
     return words + ([run] if run else [])
 
 
-def _grams(queries: Sequence[str]) -> csr_matrix:
+def _grams(texts: Sequence[str]) -> csr_matrix:
     indices: list[int] = []
     indptr = [0]
-    for query in queries:
-        text = " ".join(query.casefold().split())
+    for one in texts:
+        text = " ".join(one.casefold().split())
         indices += sorted({_hash(text[i : i + n]) % BUCKETS for n in SIZES for i in range(len(text) - n + 1)})
         indptr.append(len(indices))
-    return csr_matrix((np.ones(len(indices)), np.array(indices, dtype=np.int32), indptr), shape=(len(queries), BUCKETS))
+    return csr_matrix((np.ones(len(indices)), np.array(indices, dtype=np.int32), indptr), shape=(len(texts), BUCKETS))
 
 
 def _hash(text: str) -> int:

@@ -26,6 +26,7 @@ from darl.serving.playground import PATHS, add_playground
 from darl.serving.refusals import Refusal
 from darl.serving.replies import json_response, refusal_response
 from darl.serving.settings import ServeSettings
+from darl.serving.traffic_columns import traffic_columns
 from darl.serving.traffic_log import TrafficLog
 
 log = logging.getLogger("darl.serving")
@@ -96,7 +97,10 @@ def _handler(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaita
                 note.facts |= {"queries": list(dict.fromkeys(ask.queries)), "items": list(ask.items)}
             gone = asyncio.ensure_future(_gone(request))
             try:
-                scored = await core.score(ask, dialect=dialect.name, request_id=note.request_id, gone=gone)
+                columns = traffic_columns(request.headers, settings.traffic_columns)
+                scored = await core.score(
+                    ask, dialect=dialect.name, request_id=note.request_id, gone=gone, columns=columns
+                )
             finally:
                 gone.cancel()
             note.facts |= {"tokens": scored.tokens, "version": scored.facts.version}

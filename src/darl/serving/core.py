@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,13 +93,20 @@ class ScoringCore:
         self.settings, self.fleet, self.batcher, self.metrics, self.traffic = settings, fleet, batcher, metrics, traffic
 
     async def score(
-        self, ask: Ask, *, dialect: str, request_id: str | None = None, gone: asyncio.Future[Any] | None = None
+        self,
+        ask: Ask,
+        *,
+        dialect: str,
+        request_id: str | None = None,
+        gone: asyncio.Future[Any] | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> Scored:
         """Scores of the pairs.
 
         Args:
             ask: the pairs. dialect: for the log. request_id: default a new one.
             gone: done when the client has left, so that its work is dropped.
+            columns: what the client says of its traffic, for the log.
 
         Raises:
             Refusal: out of bounds, overloaded, not ready, over time, or the model failed.
@@ -136,5 +143,7 @@ class ScoringCore:
         self.metrics.note_pairs(job.facts, rows, settings.ood_flag_at)
         if sampled and self.traffic is not None:
             latency = (time.monotonic() - begin) * 1000
-            self.traffic.note(Served(scored.request_id, dialect, ask.queries, ask.items, rows, job.facts, latency))
+            self.traffic.note(
+                Served(scored.request_id, dialect, ask.queries, ask.items, rows, job.facts, latency, columns or {})
+            )
         return scored

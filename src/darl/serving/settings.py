@@ -6,6 +6,7 @@ The order of precedence: flags, then ``DARL_SERVE_*`` variables, then the file, 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,12 @@ except ImportError as error:
 
 PREFIX = "DARL_SERVE_"
 MIB = 1024 * 1024
+COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,49}")
+LOGGED_COLUMNS = (
+    "time", "request_id", "query", "item", "query_hash", "item_hash", "grade", "probabilities", "relevance_score",
+    "ood_score", "ood_percentile", "model_version", "dialect", "latency_ms",
+)  # fmt: skip
+"""The traffic log's own columns."""
 
 
 class ServeSettings(BaseSettings):
@@ -100,6 +107,8 @@ class ServeSettings(BaseSettings):
     traffic_sample: float = Field(1.0, gt=0, le=1)
     """The share of requests that it keeps."""
     traffic_texts: Literal["plain", "hashed"] = "hashed"
+    traffic_columns: Annotated[tuple[str, ...], NoDecode] = ()
+    """Columns more, as the requests' ``X-Traffic-Columns`` says: names separated by commas."""
     traffic_salt: SecretStr | None = None
     """Keys the hashes of texts, so that nobody without it can guess texts from them."""
     traffic_rows: int = Field(50_000, ge=1)
@@ -113,6 +122,15 @@ class ServeSettings(BaseSettings):
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("traffic_columns", mode="before")
+    @classmethod
+    def _split_columns(cls, value: Any) -> Any:
+        parts = value.split(",") if isinstance(value, str) else value
+        names = tuple(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
+        if wrong := [name for name in names if not COLUMN_NAME.fullmatch(name) or name in LOGGED_COLUMNS]:
+            raise ValueError(f"{wrong[0]!r} cannot be a column of the traffic log: letters, digits, _, and a new name")
+        return names
 
     def all_keys(self) -> tuple[str, ...]:
         """The keys given directly and those of the file.

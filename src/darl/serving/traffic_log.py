@@ -13,8 +13,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -24,29 +24,16 @@ from darl.errors import StorageError
 from darl.pairs.text import clean_text
 from darl.serving.facts import ModelFacts, PairScore
 from darl.serving.metrics import Metrics
-from darl.serving.settings import ServeSettings
+from darl.serving.settings import LOGGED_COLUMNS, ServeSettings
 from darl.storage import atomic_file, storage_errors
 
 log = logging.getLogger("darl.serving")
 
-SCHEMA = pa.schema(
-    {
-        "time": pa.timestamp("us", tz="UTC"),
-        "request_id": pa.string(),
-        "query": pa.string(),
-        "item": pa.string(),
-        "query_hash": pa.string(),
-        "item_hash": pa.string(),
-        "grade": pa.int8(),
-        "probabilities": pa.list_(pa.float32()),
-        "relevance_score": pa.float32(),
-        "ood_score": pa.float32(),
-        "ood_percentile": pa.float32(),
-        "model_version": pa.string(),
-        "dialect": pa.string(),
-        "latency_ms": pa.float32(),
-    }
-)
+TYPES = (
+    pa.timestamp("us", tz="UTC"), pa.string(), pa.string(), pa.string(), pa.string(), pa.string(), pa.int8(),
+    pa.list_(pa.float32()), pa.float32(), pa.float32(), pa.float32(), pa.string(), pa.string(), pa.float32(),
+)  # fmt: skip
+SCHEMA = pa.schema(list(zip(LOGGED_COLUMNS, TYPES, strict=True)))
 HELD_FILES = 4  # buffers of this many files are held while the disk does not answer; what comes then is dropped
 
 
@@ -61,6 +48,7 @@ class Served:
     rows: Sequence[PairScore]
     facts: ModelFacts
     latency_ms: float
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrafficLog:
@@ -84,6 +72,9 @@ class TrafficLog:
             probe = self.folder / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
+        self.schema = SCHEMA
+        for name in settings.traffic_columns:
+            self.schema = self.schema.append(pa.field(name, pa.string()))
         self._buffer: list[tuple] = []
         self._lock = threading.Lock()  # of the buffer
         self._writing = threading.Lock()  # of the folder
@@ -142,7 +133,7 @@ class TrafficLog:
     def _write(self, rows: list[tuple]) -> None:
         columns = list(zip(*rows, strict=True))
         table = pa.table(
-            [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+            [pa.array(column, one.type) for column, one in zip(columns, self.schema, strict=True)], schema=self.schema
         )
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         name = f"traffic-{stamp}-{os.getpid()}-{next(self._numbers)}.parquet"
@@ -177,6 +168,7 @@ class TrafficLog:
             served.facts.version,
             served.dialect,
             served.latency_ms,
+            *(served.columns.get(name) for name in self.settings.traffic_columns),
         )
 
     def _hash(self, text: str) -> str:

@@ -18,7 +18,7 @@ from darl.model.relevance_model import softmax
 from darl.ood import OODReference
 from darl.ood.knn import unit_rows
 from darl.ood.known import KnownPairs, chosen_rows, count_by_query
-from darl.ood.novelty import QueryNovelty
+from darl.ood.novelty import WordingNovelty
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.training.augment import finish_as_before, kept_before
@@ -124,7 +124,8 @@ def _known(
     """dev_id as the finished model sees it, and the wording and columns of all known pairs: what drift needs."""
     train, dev = splits.train, splits.dev_id
     rows = chosen_rows(dev.query_groups(), recipe.seed)
-    wording, both = QueryNovelty.fit(train.query_names()), train.concat(dev)
+    wording, item_wording = WordingNovelty.fit(train.query_names()), WordingNovelty.fit(train.items)
+    both = train.concat(dev)
     sliced = [name for name in both.column_names if name not in NO_SLICE]
     return KnownPairs(
         groups=np.unique(dev.query_groups()[rows], return_inverse=True)[1],
@@ -135,6 +136,8 @@ def _known(
         features=unit_rows(held_out[rows]),
         novelty=wording.score(np.array(dev.query_names())[dev.query_groups()[rows]].tolist()),
         wording=wording,
+        item_novelty=item_wording.score(dev.take(rows).items),
+        item_wording=item_wording,
         columns=count_by_query(both.query_groups(), {name: both.column(name) for name in sliced}),
         queries=len(both.query_names()),
     )
