@@ -100,8 +100,40 @@ def test_a_large_request_does_not_hold_up_small_ones() -> None:
         await asyncio.gather(*(job.done for job in small))
         assert len(await large.done) == 900
         with_small = [at for at, batch in enumerate(worker.batches) if any(len(p["items"]) == 1 for p in batch)]
-        assert with_small == [2], "the small ones wait for what was with the worker already, and no longer"
-        assert len(worker.batches) > 6
+        assert with_small == [1], "the small ones wait for what is being scored, and no longer"
+        assert len(worker.batches) > 3
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("shares", "pairs_a_slice"), [(False, 2), (True, 6)])
+def test_a_slice_counts_a_shared_query_once(shares: bool, pairs_a_slice: int) -> None:
+    async def run() -> None:
+        worker = FakeWorker(dataclasses.replace(FACTS, shares_prefix=shares), rate=2560)  # slices of 64 tokens
+        batcher = batcher_with(worker)
+        batcher.estimate.per_byte = 0.25
+        job = batcher.submit(["q" * 80] * 20, ["i" * 20] * 20, ood=False)  # 4 + 20 + 5 tokens a pair
+        assert len(job.todo[0].rows) == pairs_a_slice
+        assert job.cost == batcher.queued == job.waiting
+        await job.done
+        assert batcher.queued == 0
+
+    asyncio.run(run())
+
+
+def test_a_batch_at_the_door_still_takes_what_comes() -> None:
+    async def run() -> None:
+        worker = FakeWorker(rate=100)  # each of these takes the best part of a second, by this estimate
+        worker.hold.clear()
+        batcher = batcher_with(worker)
+        jobs = [batcher.submit(["q"], ["an item of some length"], ood=False)]
+        await asyncio.sleep(0.01)
+        for n in range(3):
+            jobs.append(batcher.submit([f"q{n}"], ["an item"], ood=False))
+            await asyncio.sleep(0.01)
+        worker.hold.set()
+        await asyncio.gather(*(job.done for job in jobs))
+        assert [len(batch) for batch in worker.batches] == [1, 3]
 
     asyncio.run(run())
 

@@ -31,8 +31,10 @@ from darl.model.backbones import (
 from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.model.features import FeatureSpec, Progress, head_features, pooled_features
 from darl.model.head import scale_head, shift_head
+from darl.model.inference.packed import is_causal
 from darl.model.inference.reading import Read, Wanted, to_numpy
 from darl.model.inference.run import run_pairs
+from darl.model.inference.support import why_not_packed
 from darl.model.precision import settle_precision
 from darl.model.scorer import PairScorer, softmax
 from darl.model.template import DECODER_TEMPLATE, PairTemplate, install_template
@@ -204,6 +206,12 @@ class RelevanceModel(PairScorer):
         return out
 
     # ---------------------------------------------------------------- features
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether pairs of one query are read behind one prefix: the network is causal and can be packed."""
+        with torch.inference_mode():
+            return why_not_packed(self.network, self.encoder, head=True) is None and is_causal(self.network)
 
     def head_features(self, encoded: EncodedPairs, *, progress: Progress | None = None) -> np.ndarray:
         """The input of the head for each pair, (n, d)."""

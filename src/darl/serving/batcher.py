@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from darl.serving.door import Door
 from darl.serving.jobs import Job, Slice, TokenEstimate
 from darl.serving.link import WorkerDiedError, WorkerLink
 from darl.serving.metrics import Metrics
@@ -32,7 +33,7 @@ class Batcher:
         metrics: what is counted.
 
     Attributes:
-        speed: tokens a second of one worker, a running mean; 0 before the first probe.
+        speed: estimated tokens a second of one worker, a running mean; 0 before the first probe.
         queued: tokens accepted and not yet scored.
     """
 
@@ -53,8 +54,12 @@ class Batcher:
         Raises:
             Refusal: the queue is full, or what is in it will take too long.
         """
-        costs = [self.estimate.cost(query, item) for query, item in zip(queries, items, strict=True)]
-        cost, speed = sum(costs) * (2 if ood else 1), self.speed * max(1, len(self._workers))
+        passes = 2 if ood else 1
+        costs = [passes * self.estimate.cost(query, item) for query, item in zip(queries, items, strict=True)]
+        shared = {query: passes * self.estimate.shared(query) for query in dict.fromkeys(queries)}
+        size = max(1, self.budget // SLICES_PER_BATCH)
+        job = Job(queries, items, costs, shared=shared, slice_cost=size, ood=ood, nearest=nearest)
+        cost, speed = job.cost, self.speed * max(1, len(self._workers))
         wait = self.queued / speed if speed else 0.0
         # With nothing queued any request that the limits allow is taken, however large.
         if self.queued and (
@@ -65,9 +70,6 @@ class Batcher:
                 f"{self.queued} tokens are waiting already, about {wait:.0f} s of work",
                 retry_after=max(1, min(60, math.ceil(wait / 2))),
             )
-        size = max(1, self.budget // SLICES_PER_BATCH)
-        job = Job(queries, items, costs, slice_cost=size, ood=ood, nearest=nearest)
-        job.cost = cost
         self.queued += cost
         job.done.add_done_callback(lambda _: self._leave(job))
         self._enqueue(job)
@@ -99,9 +101,11 @@ class Batcher:
         assert facts is not None
         if not self.speed:
             self.speed = worker.rate
-        self.estimate = TokenEstimate(facts.max_length, facts.fixed_tokens, self.estimate.per_byte)
-        worker.serving = True
-        self._workers[worker] = [asyncio.create_task(self._feed(worker)) for _ in range(AT_A_WORKER)]
+        self.estimate = TokenEstimate(
+            facts.max_length, facts.fixed_tokens, self.estimate.per_byte, shares=facts.shares_prefix
+        )
+        worker.serving, door = True, Door()
+        self._workers[worker] = [asyncio.create_task(self._feed(worker, door)) for _ in range(AT_A_WORKER)]
 
     async def detach(self, worker: WorkerLink) -> None:
         """Give a worker nothing more, and wait until it has answered what it has."""
@@ -111,13 +115,15 @@ class Batcher:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _feed(self, worker: WorkerLink) -> None:
+    async def _feed(self, worker: WorkerLink, door: Door) -> None:
         while await self._work_for(worker):
+            await door.opens()
             batch = self._take()
             if not batch:
                 continue
-            self.metrics.note_batch(len(batch), sum(len(part.rows) for part in batch), sum(p.cost for p in batch))
+            self.metrics.note_batch(len(batch), sum(len(part.rows) for part in batch), _cost(batch))
             begin = time.monotonic()
+            door.enter(_cost(batch) / self.speed if self.speed else 0.0)
             try:
                 reply = await worker.score(
                     [part.message() for part in batch], self.settings.worker_timeout_seconds * AT_A_WORKER
@@ -126,6 +132,8 @@ class Batcher:
                 for part in batch:
                     part.job.fail(Refusal("worker_died", f"the process that scored this request ended ({error})"))
                 return
+            finally:
+                door.leave()
             if "error" in reply:
                 for part in batch:
                     part.job.fail(Refusal("unscorable", f"the batch failed ({reply['error']['what']})"))
@@ -134,7 +142,7 @@ class Batcher:
 
     def _deliver(self, worker: WorkerLink, batch: list[Slice], reply: dict, waited: float) -> None:
         assert worker.facts is not None
-        tokens = 0
+        tokens, cost = 0, _cost(batch)
         for part, outcome in zip(batch, reply["slices"], strict=True):
             if "error" not in outcome:
                 counts = outcome["tokens"]
@@ -143,9 +151,9 @@ class Batcher:
             if not part.job.take(part, worker.facts, outcome):
                 self._enqueue(part.job)
         self.metrics.note_scored(tokens, reply["seconds"], waited)
-        rate = tokens / max(reply["seconds"], 1e-6)
+        rate = cost / max(reply["seconds"], 1e-6)
         # Small batches are slow for their tokens: they say little of what a full one would do.
-        if tokens >= self.budget / 2 or rate > self.speed:
+        if cost >= self.budget / 2 or rate > self.speed:
             self.speed += 0.2 * (rate - self.speed)
 
     def _learn(self, part: Slice, counts: list[int], longest: int) -> None:
@@ -195,3 +203,7 @@ class Batcher:
         for part in batch:
             numbers.setdefault(part.job, len(numbers))
         return sorted(batch, key=lambda part: numbers[part.job])  # a job's slices side by side
+
+
+def _cost(batch: Sequence[Slice]) -> int:
+    return sum(part.cost for part in batch)

@@ -13,7 +13,8 @@ class ModelFacts:
     Attributes:
         version: the first 12 hex digits of the SHA-256 over the model's files: other weights, other version.
         grades: names, least relevant first. max_length: tokens of the longest pair it reads.
-        fixed_tokens: tokens that every pair takes besides its texts.
+        fixed_tokens: tokens that every pair takes besides its texts. shares_prefix: pairs of one query are read behind
+            one prefix, so that further ones cost their item alone.
         has_ood: it has an OOD reference. ood_is_free: that reference reads the logits, so it costs nothing.
         no_nearest: why the nearest training pairs cannot be said, None where they can. runtime: ``torch`` or ``onnx``.
     """
@@ -28,6 +29,7 @@ class ModelFacts:
     backbone: str
     dtype: str
     device: str
+    shares_prefix: bool = False
     no_nearest: str | None = "nobody has read the training pairs"
     runtime: str = "torch"
 

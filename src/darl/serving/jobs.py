@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +21,24 @@ class TokenEstimate:
         tokens ≈ min(max_length, fixed + bytes · tokens_per_byte)
 
     Args:
-        facts: the model's fixed tokens and longest pair.
+        facts: the model's fixed tokens and longest pair. shares: pairs of one query are read behind one prefix.
 
     >>> TokenEstimate(64, 4, per_byte=0.25).cost("cats", "x" * 76)
     25
     """
 
-    def __init__(self, max_length: int, fixed: int, per_byte: float = 0.3) -> None:
-        self.max_length, self.fixed, self.per_byte = max_length, fixed, per_byte
+    def __init__(self, max_length: int, fixed: int, per_byte: float = 0.3, *, shares: bool = False) -> None:
+        self.max_length, self.fixed, self.per_byte, self.shares = max_length, fixed, per_byte, shares
 
     def cost(self, query: str, item: str) -> int:
         """Estimated tokens, and a little for text that will be cut off."""
         size = len(query.encode("utf-8", "replace")) + len(item.encode("utf-8", "replace"))
         return int(min(self.max_length, self.fixed + size * self.per_byte)) + size // BYTES_PER_COST
+
+    def shared(self, query: str) -> int:
+        """Estimated tokens that a further pair of a query saves in a batch; 0 where prefixes are not shared."""
+        size = len(query.encode("utf-8", "replace"))
+        return int(min(self.max_length, self.fixed + size * self.per_byte)) if self.shares else 0
 
     def learn(self, size: int, tokens: int) -> None:
         """Take note of scored pairs that were not cut: their bytes, and their tokens without the fixed ones."""
@@ -67,12 +72,14 @@ class Job:
     Args:
         queries, items: of equal number n ≥ 1.
         costs: estimated tokens of each pair.
+        shared: of those, what each further pair of a query in the same slice saves, by query.
         slice_cost: tokens of a slice; a pair is never cut.
         ood: also say how far out each pair is.
         nearest: and how many training pairs are nearest to it.
 
     Attributes:
-        todo: slices not sent yet. done: resolves to n :class:`PairScore`, or to a :class:`Refusal`.
+        cost: estimated tokens of all slices. todo: slices not sent yet.
+        done: resolves to n :class:`PairScore`, or to a :class:`Refusal`.
     """
 
     def __init__(
@@ -81,12 +88,13 @@ class Job:
         items: Sequence[str],
         costs: Sequence[int],
         *,
+        shared: Mapping[str, int] | None = None,
         slice_cost: int,
         ood: bool,
         nearest: int = 0,
     ) -> None:
         self.queries, self.items, self.costs, self.ood, self.nearest = queries, items, costs, ood, nearest
-        self.cost, self.slice_cost = sum(costs), slice_cost
+        self.shared, self.slice_cost = shared or {}, slice_cost
         self.todo: deque[Slice] = deque()
         self.done: asyncio.Future[list[PairScore]] = asyncio.get_running_loop().create_future()
         self.facts: ModelFacts | None = None
@@ -94,6 +102,7 @@ class Job:
         self._rows: list[PairScore | None] = []
         self._missing = 0
         self.restart()
+        self.cost = self.waiting
 
     def restart(self) -> None:
         """Forget what is scored: the model changed in mid-request, and a reply is of one model alone."""
@@ -144,10 +153,14 @@ class Job:
         order = sorted(range(len(self.items)), key=lambda row: first[self.queries[row]])
         parts, rows, cost = [], [], 0
         for row in order:
-            if rows and cost + self.costs[row] > self.slice_cost:
+            query = self.queries[row]
+            more = self.costs[row]
+            if rows and self.queries[rows[-1]] == query:
+                more = max(1, more - self.shared.get(query, 0))
+            if rows and cost + more > self.slice_cost:
                 parts.append(Slice(self, tuple(rows), cost, self._round))
-                rows, cost = [], 0
+                rows, cost, more = [], 0, self.costs[row]
             rows.append(row)
-            cost += self.costs[row]
+            cost += more
         parts.append(Slice(self, tuple(rows), cost, self._round))
         return parts

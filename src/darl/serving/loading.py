@@ -77,9 +77,10 @@ def describe(model: Served, version: str, no_nearest: str | None) -> ModelFacts:
         grades=model.scale.names,
         gains=model.scale.gains,
         max_length=encoder.max_length,
-        fixed_tokens=int(encoder.tokenizer.num_special_tokens_to_add(pair=True)),  # type: ignore[attr-defined]
+        fixed_tokens=int(model.encode(queries=[""], items=[""]).lengths[0]),
         has_ood=ood is not None,
         ood_is_free=ood is not None and ood.feature_spec.get("source") == "logits",
+        shares_prefix=isinstance(model, RelevanceModel) and model.shares_prefixes,
         no_nearest=no_nearest,
         **_runtime(model),
     )
