@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=200)
     parser.add_argument("--on", default="test", choices=["test", "dev"])
     parser.add_argument("--cache", type=Path, default=Path("runs/drift"))
-    parser.add_argument("--draws", type=int, default=299)
+    parser.add_argument("--draws", type=int, default=999)
     parser.add_argument("--no-save", action="store_true")
     args = parser.parse_args()
     rows = [row for suite in args.suites for row in finished(suite, args)]

@@ -22,7 +22,7 @@ from darl.serving.settings import ServeSettings
 # Two batches are with each worker, one being scored and one at its door: it never waits for the server.
 AT_A_WORKER = 2
 SLICES_PER_BATCH = 4
-SMALLEST_BATCH = 256  # tokens; below this the time goes into calls, not into arithmetic
+SMALLEST_BATCH = 512  # tokens; below this the time goes into calls, not into arithmetic
 
 
 class Batcher:
