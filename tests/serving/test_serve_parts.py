@@ -106,13 +106,13 @@ def test_a_large_request_does_not_hold_up_small_ones() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(("shares", "pairs_a_slice"), [(False, 2), (True, 6)])
+@pytest.mark.parametrize(("shares", "pairs_a_slice"), [(False, 4), (True, 17)])
 def test_a_slice_counts_a_shared_query_once(shares: bool, pairs_a_slice: int) -> None:
     async def run() -> None:
-        worker = FakeWorker(dataclasses.replace(FACTS, shares_prefix=shares), rate=2560)  # slices of 64 tokens
+        worker = FakeWorker(dataclasses.replace(FACTS, shares_prefix=shares), rate=5120)  # slices of 128 tokens
         batcher = batcher_with(worker)
         batcher.estimate.per_byte = 0.25
-        job = batcher.submit(["q" * 80] * 20, ["i" * 20] * 20, ood=False)  # 4 + 20 + 5 tokens a pair
+        job = batcher.submit(["q" * 80] * 40, ["i" * 20] * 40, ood=False)  # 4 + 20 + 5 tokens a pair
         assert len(job.todo[0].rows) == pairs_a_slice
         assert job.cost == batcher.queued == job.waiting
         await job.done

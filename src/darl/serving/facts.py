@@ -29,9 +29,9 @@ class ModelFacts:
     backbone: str
     dtype: str
     device: str
-    shares_prefix: bool = False
     no_nearest: str | None = "nobody has read the training pairs"
     runtime: str = "torch"
+    shares_prefix: bool = False
 
     @property
     def has_nearest(self) -> bool:
