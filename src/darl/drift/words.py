@@ -6,10 +6,10 @@ from darl.drift.check import Drift
 from darl.drift.judge import WindowDrift
 
 SIGNALS = {
-    "pairs": "pairs far out (mean squared surprise)",
-    "items": "new wording of items (the same)",
-    "wording": "new wording of queries (the same)",
-    "queries": "strange queries (mean cubed surprise)",
+    "pairs": "pairs far out (surprise²)",
+    "items": "new item wording (surprise²)",
+    "wording": "new query wording (surprise²)",
+    "queries": "strange queries (surprise²)",
     "features": "features (MMD²)",
     "grades": "grade mix (PSI)",
 }
