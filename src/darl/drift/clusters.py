@@ -92,7 +92,7 @@ def query_surprise(
 
     >>> known = np.repeat(np.arange(99), 2)
     >>> query_surprise(np.array([0, 1]), np.array([50.0, 9e9]), known, known + 1.0).round(1).tolist()
-    [0.7, 6.0]
+    [0.7, 6.9]
     """
     sizes, rng = np.bincount(groups), np.random.default_rng(seed)
     mean = np.bincount(groups, evidence) / sizes
