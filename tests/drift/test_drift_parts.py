@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.stats import binom, kstest
+from scipy.stats import betabinom, kstest
 
 from darl.drift.accuracy import estimate_accuracy
 from darl.drift.check import holm
@@ -158,10 +158,20 @@ def test_new_values_follow_good_turing() -> None:
     assert known.columns["shop"] == {"a": 50, "b": 50}
     groups = np.arange(40)
     values = ["c" if g < 3 else "a" for g in groups]
-    assert new_value_p(known, groups, {"shop": values})["shop"] == pytest.approx(binom.sf(2, 40, 1 / 101))
+    assert new_value_p(known, groups, {"shop": values})["shop"] == pytest.approx(betabinom.sf(2, 40, 0.5, 100.5))
     assert new_value_p(known, groups, {"shop": [None] * 40}) == {"shop": 1.0}
     open_ended = KnownPairs(**{**vars(known), "columns": {"shop": {f"v{i}": 1 for i in range(50)} | {"a": 50}}})
     assert new_value_p(open_ended, groups, {"shop": values})["shop"] > 0.5
+
+
+def test_columns_that_say_the_same_count_once_and_two_weak_witnesses_agree() -> None:
+    side, window = KnownSide(known_pairs()), world(60, 5, 7, far=1)
+    once = judge_window(side, window, draws=999)
+    twice = dataclasses.replace(window, columns={**window.columns, "copy": window.columns["shop"]})
+    known = KnownPairs(**{**vars(side.known), "columns": {name: {"a": 50, "b": 50} for name in ("shop", "copy")}})
+    assert judge_window(KnownSide(known), twice, draws=999).p == once.p
+    low, high = sorted((once.signals_p, once.new_values["shop"]))
+    assert once.p == min(2 * low, high)
 
 
 def test_a_clustered_interval_is_wider_than_one_of_pairs() -> None:

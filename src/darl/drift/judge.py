@@ -12,7 +12,7 @@ from darl.drift.clusters import Cluster, standing_out
 from darl.drift.figures import Figures
 from darl.drift.null import NullWindows
 from darl.drift.signals import KnownSide, Signal, leading
-from darl.drift.slices import Slice, moved_slices, new_value_p
+from darl.drift.slices import Slice, moved_slices, new_rows, new_value_p
 from darl.errors import RecipeError
 from darl.evaluation.intervals import Interval
 
@@ -72,8 +72,10 @@ def judge_window(
 ) -> WindowDrift:
     """Judge one window.
 
-    p = 2 · min(p of the signals, p of the new values), at most 1; without columns that the model knows, p of
-    the signals. An alarm is p ≤ ``alpha``.
+    p = min(2 · a, b), a ≤ b the p of the signals and of the new values (Simes 1986: also where the two agree, which
+    they do); p of the new values is the smallest column's, times the number of columns. Columns that are new on
+    the same pairs say one thing and count once. Without columns that the model knows, p of the signals. An alarm is
+    p ≤ ``alpha``.
 
     Args:
         side: the known pairs. figures: the window, n ≥ 1 pairs.
@@ -91,7 +93,11 @@ def judge_window(
     null = NullWindows(known.groups, sizes, draws=draws, seed=seed)
     signals, joint = side.signals(figures, null)
     new_values = new_value_p(known, figures.groups, figures.columns)
-    p = joint if not new_values else min(1.0, 2 * min(joint, min(1.0, len(new_values) * min(new_values.values()))))
+    p = joint
+    if new_values:
+        different = len({rows.tobytes() for rows in new_rows(known, figures.columns).values()})
+        low, high = sorted((joint, min(1.0, different * min(new_values.values()))))
+        p = min(2 * low, high)
     far = share = None
     if figures.ood_scores is not None:
         threshold = np.quantile(known.ood_scores, FAR / 100)

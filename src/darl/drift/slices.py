@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import betabinom
 
 from darl.drift.figures import Figures
 from darl.ood.known import MOST_VALUES, KnownPairs
@@ -41,27 +41,34 @@ class Slice:
 def new_value_p(known: KnownPairs, groups: np.ndarray, columns: Mapping[str, Sequence]) -> dict[str, float]:
     """p of as many queries with values that no known query has, by column that the model knows.
 
-    P(X ≥ k), X ~ Binomial(q, (f₁ + 1) / (Q + 1)): k of the window's q queries bring a new value, and f₁ of
-    the Q known queries hold a value that no other has, which is the Good–Turing rate of new values. So a column of
-    brands, where new ones come every day, must bring more of them than a column of departments.
+    P(X ≥ k), X ~ BetaBinomial(q, f₁ + ½, Q − f₁ + ½): k of the window's q queries bring a new value, and f₁ of
+    the Q known queries hold a value that no other has, which is the Good–Turing rate of new values; the rate is
+    itself uncertain, by Jeffreys' prior. So a column of brands, where new ones come every day, must bring more of them
+    than a column of departments.
 
     >>> known = KnownPairs(np.arange(2), np.ones(2), np.ones((2, 1)), np.zeros(2, int), np.zeros(2, int),
     ...     np.ones((2, 2)), columns={"shop": {"a": 60, "b": 39}}, queries=99)
     >>> p = new_value_p(known, np.arange(4), {"shop": ["a", "c", "c", "c"], "else": ["x"] * 4})
     >>> {name: round(value, 6) for name, value in p.items()}
-    {'shop': 4e-06}
+    {'shop': 7e-06}
     """
     found = {}
     queries = len(np.unique(groups))
-    for name, values in columns.items():
-        counts = known.columns.get(name)
-        if counts is None:
-            continue
-        new = np.array([_text(value) not in counts and value is not None for value in values], dtype=bool)
+    for name, new in new_rows(known, columns).items():
+        counts = known.columns[name]
         k, single = len(np.unique(groups[new])), sum(count == 1 for count in counts.values())
-        rate = (single + 1) / (known.queries + 1)
-        found[name] = float(binom.sf(k - 1, queries, rate)) if k else 1.0
+        known_without = max(known.queries - single, 0)
+        found[name] = float(betabinom.sf(k - 1, queries, single + 0.5, known_without + 0.5)) if k else 1.0
     return found
+
+
+def new_rows(known: KnownPairs, columns: Mapping[str, Sequence]) -> dict[str, np.ndarray]:
+    """Which pairs have a value that no known query has, (n,) bool, by column that the model knows."""
+    return {
+        name: np.array([_text(value) not in known.columns[name] and value is not None for value in values], dtype=bool)
+        for name, values in columns.items()
+        if name in known.columns
+    }
 
 
 def moved_slices(
