@@ -41,13 +41,11 @@ class NullWindows:
         self._slot = np.repeat(np.arange(len(sizes)), sizes)  # the window's query of each place, (n,)
         self._within = np.arange(len(self._slot)) - self._firsts[self._slot]
         self._sizes, self._seed, self._chunk = sizes, seed, max(1, MOST_PLACES // max(len(self._slot), 1))
-        # drawn once: a window is n of N pairs, and counting them costs less than keeping them where n > N
-        chunks = [(picked, self._counted(rows)) for picked, rows in self._windows()]
-        self._queries = np.concatenate([picked for picked, _ in chunks])
-        self._weights = np.concatenate([counted for _, counted in chunks])
+        # kept as shares of the N known pairs: the rows of B windows of large traffic would not fit into memory
+        self._weights = np.concatenate([self._counted(rows) for rows in self._windows()])
 
-    def _windows(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """A chunk of b windows at a time, the same in every pass: their queries, (b, q), and their pairs, (b, n)."""
+    def _windows(self) -> Iterator[np.ndarray]:
+        """The pairs of a chunk of b windows at a time, (b, n), the same in every pass."""
         rng = np.random.default_rng([self._seed, 1])
         queries, starts = len(self._counts), np.cumsum(self._counts) - self._counts
         for first in range(0, self.draws, self._chunk):
@@ -56,7 +54,7 @@ class NullWindows:
             picked = np.take_along_axis(resampled, rng.integers(0, queries, (b, len(self._sizes))), axis=1)
             offset = (rng.random(picked.shape) * self._counts[picked]).astype(np.int64)
             places = (offset[:, self._slot] + self._within) % self._counts[picked][:, self._slot]
-            yield picked, self._order[starts[picked][:, self._slot] + places]
+            yield self._order[starts[picked][:, self._slot] + places]
 
     def _counted(self, rows: np.ndarray) -> np.ndarray:
         """(b, n) pairs → (b, N) float32 shares of each known pair."""
@@ -74,7 +72,7 @@ class NullWindows:
         Which pairs of a query were drawn counts: the mean of one pair strays further than that of twenty.
         """
         found = []
-        for _, rows in self._windows():
+        for rows in self._windows():
             sums = np.add.reduceat(values[rows], self._firsts, axis=1)
             found.append(((sums / self._sizes) ** power).mean(axis=1))
         return np.concatenate(found)
