@@ -138,6 +138,31 @@ def test_a_batch_at_the_door_still_takes_what_comes() -> None:
     asyncio.run(run())
 
 
+def test_what_waits_for_a_worker_that_dies_is_scored_by_the_next() -> None:
+    async def run() -> None:
+        dying, heir = FakeWorker(rate=100), FakeWorker()
+        dying.hold.clear()
+
+        def die(_: list[dict[str, Any]]) -> None:
+            dying.serving = False
+            raise WorkerDiedError("killed")
+
+        dying.act = die
+        batcher = batcher_with(dying)
+        first = batcher.submit(["q"], ["an item of some length"], ood=False)
+        await asyncio.sleep(0.01)
+        waiting = [batcher.submit([f"q{n}"], ["an item"], ood=False) for n in range(3)]
+        await asyncio.sleep(0.01)
+        dying.hold.set()
+        with pytest.raises(Refusal):
+            await first.done
+        batcher.attach(heir)  # type: ignore[arg-type]
+        assert [len(await job.done) for job in waiting] == [1, 1, 1]
+        assert len(dying.batches) == 1
+
+    asyncio.run(run())
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     async def run() -> None:
         worker = FakeWorker()

@@ -118,7 +118,7 @@ class Batcher:
     async def _feed(self, worker: WorkerLink, door: Door) -> None:
         while await self._work_for(worker):
             await door.opens()
-            batch = self._take()
+            batch = self._take() if worker.serving else []  # it may have died, or been retired, in the meantime
             if not batch:
                 continue
             self.metrics.note_batch(len(batch), sum(len(part.rows) for part in batch), _cost(batch))
