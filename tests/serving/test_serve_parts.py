@@ -156,6 +156,7 @@ def test_what_waits_for_a_worker_that_dies_is_scored_by_the_next() -> None:
         dying.hold.set()
         with pytest.raises(Refusal):
             await first.done
+        await asyncio.sleep(0.05)  # time enough for the dead one's door to open
         batcher.attach(heir)  # type: ignore[arg-type]
         assert [len(await job.done) for job in waiting] == [1, 1, 1]
         assert len(dying.batches) == 1
