@@ -195,8 +195,14 @@ def outside(known: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str
 
 
 def save(rows: list[dict[str, Any]], path: Path) -> None:
-    """Replace this setting's rows and recompute the headline from all of full size."""
-    kept = [row for row in published(path) if key_of(row) != key_of(rows[0])] + rows
+    """Replace this setting's rows and recompute the headline from all of full size.
+
+    Each row keeps the machine that made it; the file's machine and commit are those of the headline's newest rows.
+    """
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": [], "machine": None}
+    here = {"machine": machine(), "saved_at": commit()}
+    old = [{"machine": before["machine"], "saved_at": before.get("commit"), **row} for row in before["rows"]]
+    kept = [row for row in old if key_of(row) != key_of(rows[0])] + [{**row, **here} for row in rows]
     whole = [row for row in kept if row["preset"] is None] or kept
     atomic_write_json(
         path,
@@ -204,8 +210,8 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
             "benchmark": path.stem,
             "command": "python benchmarks/ablation.py --suite SUITE --backbone BACKBONE --train N --seeds 0 1 2 --save "
             "[--set …] [--baseline …], as each row's keys say; preset small: --small --save",
-            "commit": commit(),
-            "machine": machine(),
+            "commit": whole[-1]["saved_at"],
+            "machine": whole[-1]["machine"],
             "headline": headline(whole),
             "rows": kept,
         },
