@@ -25,7 +25,8 @@ class Cluster:
 
     Attributes:
         name: its distinctive terms. rows: its pairs among the window's, (m,). queries: how many.
-        share: of the window's pairs. excess: Σ over its queries of (surprise of their mean evidence − 1).
+        share: of the window's pairs. excess: Σ over its m queries of (surprise of their mean evidence − 1),
+            over √m: many that are a little strange do not outrank a few that are far out.
         examples: (query, item) of the pairs that stand out most, one a query.
     """
 
@@ -100,12 +101,13 @@ def query_surprise(
     counts = np.bincount(known_groups)
     starts = np.cumsum(counts) - counts
     found = np.zeros(len(sizes))
-    for m in np.unique(sizes):
-        # a known query of fewer pairs repeats them, which overstates how far means stray
+    for size in np.unique(sizes):
+        # a known query of fewer pairs repeats them, which overstates how far means stray; beyond the largest no more news
+        m = min(int(size), int(counts.max()))
         offsets = np.arange(CUTS if m < counts.max() else 1)[:, None] * m
         places = starts[None, :, None] + (offsets[:, :, None] + np.arange(m)) % counts[None, :, None]
         usual = np.sort(known_evidence[order[places]].mean(axis=2).ravel())
-        of = sizes == m
+        of = sizes == size
         found[of] = surprise(mean[of], usual)
     return found
 

@@ -205,13 +205,13 @@ class RelevanceModel(PairScorer):
         )
         return out
 
-    # ---------------------------------------------------------------- features
-
     @property
     def shares_prefixes(self) -> bool:
         """Whether pairs of one query are read behind one prefix: the network is causal and can be packed."""
         with torch.inference_mode():
             return why_not_packed(self.network, self.encoder, head=True) is None and is_causal(self.network)
+
+    # ---------------------------------------------------------------- features
 
     def head_features(self, encoded: EncodedPairs, *, progress: Progress | None = None) -> np.ndarray:
         """The input of the head for each pair, (n, d)."""
