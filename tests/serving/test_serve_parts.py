@@ -123,9 +123,9 @@ def test_a_slice_counts_a_shared_query_once(shares: bool, pairs_a_slice: int) ->
 
 def test_a_batch_at_the_door_still_takes_what_comes() -> None:
     async def run() -> None:
-        worker = FakeWorker(rate=100)  # each of these takes the best part of a second, by this estimate
+        worker = FakeWorker(rate=1)  # each of these takes some seconds, by this estimate
         worker.hold.clear()
-        batcher = batcher_with(worker)
+        batcher = batcher_with(worker, max_wait_seconds=1e6)
         jobs = [batcher.submit(["q"], ["an item of some length"], ood=False)]
         await asyncio.sleep(0.01)
         for n in range(3):
@@ -140,7 +140,7 @@ def test_a_batch_at_the_door_still_takes_what_comes() -> None:
 
 def test_what_waits_for_a_worker_that_dies_is_scored_by_the_next() -> None:
     async def run() -> None:
-        dying, heir = FakeWorker(rate=100), FakeWorker()
+        dying, heir = FakeWorker(rate=1), FakeWorker()
         dying.hold.clear()
 
         def die(_: list[dict[str, Any]]) -> None:
@@ -148,7 +148,7 @@ def test_what_waits_for_a_worker_that_dies_is_scored_by_the_next() -> None:
             raise WorkerDiedError("killed")
 
         dying.act = die
-        batcher = batcher_with(dying)
+        batcher = batcher_with(dying, max_wait_seconds=1e6)
         first = batcher.submit(["q"], ["an item of some length"], ood=False)
         await asyncio.sleep(0.01)
         waiting = [batcher.submit([f"q{n}"], ["an item"], ood=False) for n in range(3)]

@@ -102,7 +102,7 @@ def query_surprise(
     starts = np.cumsum(counts) - counts
     found = np.zeros(len(sizes))
     for size in np.unique(sizes):
-        # a known query of fewer pairs repeats them, which overstates how far means stray; beyond the largest no more news
+        # a known query of fewer pairs repeats them, which overstates how far means stray
         m = min(int(size), int(counts.max()))
         offsets = np.arange(CUTS if m < counts.max() else 1)[:, None] * m
         places = starts[None, :, None] + (offsets[:, :, None] + np.arange(m)) % counts[None, :, None]
