@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from darl.dasa import select
-from darl.dasa.strategies import Mixed
 from darl.pairs import PairTable, read_pairs, write_pairs
 from darl.recipe.file import load_recipe
 from darl.training.pipeline import fit
@@ -49,7 +48,7 @@ class Full:
         return recipe
 
     def cell(self, share: float, budget: int, strategy: str, seed: int) -> dict[str, Any]:
-        from selection import NONE, draw_pool
+        from selection import NONE, draw_pool, strategy_of
 
         base = self.folder / f"seed{seed}" / "base"
         fit(self._recipe(seed, []), run=base, quiet=True)
@@ -58,14 +57,13 @@ class Full:
         rows = draw_pool(self.known, share, seed)
         pool = self.pool.take(rows).with_column("pool_row", rows)
         name, _, weight = strategy.partition("@")
-        chosen = Mixed(float(name.removeprefix("dasa:"))) if name.startswith("dasa:") else name
         selection = select(
             base / "model",
             pool.without_grades(),
             budget=budget,
             train=self.train,
             evaluations=self.tables,
-            strategy=chosen,
+            strategy=strategy_of(name),
             seed=seed,
             cache=self.folder / "pools",
         )

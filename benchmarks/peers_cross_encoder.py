@@ -95,7 +95,7 @@ def make_model(recipe: Recipe, outputs: int) -> CrossEncoder:
 
 def arguments(recipe: Recipe, network: Any, rows: int, folder: Path) -> CrossEncoderTrainingArguments:
     """darl's settings in the words of the peer: the same steps, batch, rate, warm-up and decay."""
-    settings = with_learning_rate(recipe.tune, network)
+    settings = with_learning_rate(recipe.tune, network, start="random")
     assert settings.learning_rate is not None
     precision: dict[str, Any] = dict(precision_arguments(settings.precision))
     return CrossEncoderTrainingArguments(

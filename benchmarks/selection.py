@@ -1,6 +1,7 @@
 """Which selection buys the best model: strategies, budgets, pools with more or less new traffic, several seeds.
 
     python benchmarks/selection.py --suites patents --shares 0.2 --strategies random coverage
+    python benchmarks/selection.py --learner tuned --judge test --save
     python benchmarks/selection.py --learner full --suites patents retail health_zh --budgets 500 --seeds 0 1 2
 
 A cell is one suite, pool share, budget, strategy and seed: draw the pool, select with `darl.dasa.select`, label the
@@ -8,8 +9,9 @@ picks (an annotator is simulated: only picked labels are read), fit on training 
 cells lie in `--runs` and are not done again, so it can be killed and run on, and grown by further flags.
 
 `--learner frozen` fits a convex learner on frozen features (seconds a cell): a proxy, for exploring. `--learner
-full` runs `darl fit` twice a cell (the first fit of a seed is shared). `--judge dev` reads dev_id and dev_shift,
-`--judge test` the test sets; choices are made on dev.
+tuned` fine-tunes encoders, many at once (`tuned_learner.py`; `--elsewhere` leaves the fits to another machine).
+`--learner full` runs `darl fit` twice a cell (the first fit of a seed is shared). `--judge dev` reads dev_id and
+dev_shift, `--judge test` the test sets; choices are made on dev.
 
 The pool holds every known pair and as many new ones (near and far as they come) as make the share; where there are
 too few known ones for a small pool, all pairs of the other kind are drawn down.
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from darl.dasa import select
-from darl.dasa.strategies import Mixed
+from darl.dasa.strategies import Mixed, Strategy
 from darl.grades import GradeScale
 from darl.ood import fit_reference
 from darl.pairs import PairTable
@@ -69,6 +71,11 @@ def draw_pool(known: np.ndarray, share: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate([old[: round(size * (1 - share))], new[: round(size * share)]]))
 
 
+def strategy_of(name: str) -> Strategy | str:
+    """The strategy of a name; ``dasa:SHARE`` is darl's with another uncovered share."""
+    return Mixed(float(name.removeprefix("dasa:"))) if name.startswith("dasa:") else name
+
+
 class Frozen:
     """The suite with the frozen learner."""
 
@@ -95,10 +102,9 @@ class Frozen:
         if strategy != NONE:
             pool = self.pool.take(draw_pool(self.known, share, seed))
             name, _, weight = strategy.partition("@")
-            chosen_by = Mixed(float(name.removeprefix("dasa:"))) if name.startswith("dasa:") else name
             chosen = select(
                 self.base, pool.without_grades(), budget=budget, train=self.train, evaluations=self.tiers,
-                strategy=chosen_by, seed=seed,
+                strategy=strategy_of(name), seed=seed,
             ).pairs  # fmt: skip
             picked = rows_of(chosen)
             rows = np.concatenate([rows, picked])
@@ -120,7 +126,7 @@ class Frozen:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--learner", choices=["frozen", "full"], default="frozen")
+    parser.add_argument("--learner", choices=["frozen", "tuned", "full"], default="frozen")
     parser.add_argument("--judge", choices=["dev", "test"], default="dev")
     parser.add_argument("--suites", nargs="+", default=list(GRADES), choices=list(GRADES))
     parser.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.2, 0.5])
@@ -138,10 +144,12 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the full fits' recipes")
     parser.add_argument("--cache", type=Path, default=Path("runs/suite_features"))
     parser.add_argument("--runs", type=Path, default=Path("runs/selection"))
+    parser.add_argument("--at-once", type=int, default=75, help="tuned fits in one stacked network")
+    parser.add_argument("--elsewhere", action="store_true", help="write the tuned fits' files and stop")
     parser.add_argument("--save", action="store_true", help="write results/selection[-learner-judge].json")
     args = parser.parse_args()
 
-    rows = []
+    rows, devices = [], set()
     for suite in args.suites:
         world: Any = None
         cells = [
@@ -150,6 +158,10 @@ def main() -> None:
             for strategy in dict.fromkeys([NONE, *args.strategies]) for seed in args.seeds
         ]  # fmt: skip
         folder = args.runs / f"{args.learner}-{args.judge}" / suite
+        if args.learner == "tuned":
+            world = make_world(suite, args)
+            world.prepare(cells)
+            devices |= world.devices
         for share, budget, strategy, seed in cells:
             key = f"{share:g}-{budget}-{strategy}-{seed}"
             path = folder / f"{key}.npz"
@@ -175,26 +187,26 @@ def main() -> None:
     table = summarise(rows, GRADES)
     show(table)
     if args.save:
-        name = (
-            "selection" if (args.learner, args.judge) == ("full", "test") else f"selection-{args.learner}-{args.judge}"
-        )
-        atomic_write_json(
-            RESULTS / f"{name}.json",
-            {
-                "benchmark": name,
-                "command": f"python benchmarks/selection.py --learner {args.learner} --judge {args.judge} …",
-                "commit": commit(),
-                "machine": machine(),
-                "headline": headline(table),
-                "rows": table,
-            },
-        )
+        real = args.learner != "frozen" and args.judge == "test"
+        name = "selection" if real else f"selection-{args.learner}-{args.judge}"
+        where = machine() | ({"gpu": ", ".join(sorted(devices))} if devices else {})
+        told = {"learner": [args.learner], "judge": [args.judge], "suites": args.suites, "shares": args.shares}
+        told |= {"budgets": args.budgets, "strategies": args.strategies, "seeds": args.seeds}
+        flags = " ".join(f"--{flag} {' '.join(map(str, values))}" for flag, values in told.items())
+        facts = {"benchmark": name, "command": f"python benchmarks/selection.py {flags} --save", "commit": commit()}
+        found = facts | {"machine": where, "headline": headline(table), "rows": table}
+        atomic_write_json(RESULTS / f"{name}.json", found)
 
 
 def make_world(suite: str, args: argparse.Namespace) -> Any:
     """The suite with the learner that was asked for."""
     if args.learner == "frozen":
         return Frozen(suite, args)
+    if args.learner == "tuned":
+        from tuned_learner import EPOCHS, TRAIN, Tuned
+
+        args.train_pairs, args.epochs = TRAIN, EPOCHS
+        return Tuned(suite, args)
     from full_learner import Full  # loads transformers
 
     return Full(suite, args)

@@ -97,7 +97,7 @@ def show(table: list[dict[str, Any]]) -> None:
         print(text)
 
 
-def headline(table: list[dict[str, Any]], default: str = "dasa") -> dict[str, float]:
+def headline(table: list[dict[str, Any]], default: str = "coverage") -> dict[str, float]:
     """Gains of the default over random at 500 labels, the largest loss in distribution, label efficiency."""
     found: dict[str, float] = {}
     out = "far" if any(row["tier"] == "far" for row in table) else "shift"

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 from scipy.special import log_softmax, softmax
 from scipy.stats import wasserstein_distance
 from torch.nn import functional as F
@@ -26,7 +27,7 @@ from darl.losses import (
     soft_targets,
     step_distances,
 )
-from darl.losses.ordinal import squared_emd
+from darl.losses.ordinal import neutral_targets, squared_emd
 
 torch.set_num_threads(1)
 K = 4
@@ -49,6 +50,22 @@ def cross_entropy(batch) -> np.ndarray:
 def sord(y: np.ndarray, a: float) -> np.ndarray:
     raw = np.exp(-a * (np.arange(K)[None] - y[:, None]) ** 2.0)
     return raw / raw.sum(axis=1, keepdims=True)
+
+
+def neutral_sord(y: np.ndarray, a: float) -> np.ndarray:
+    """The ends leak as much as makes a tie between them and their neighbours a tie; found by bisection."""
+    q = sord(np.arange(K), a)
+    for end, near in ((0, 1), (K - 1, K - 2)):
+        leak = np.exp(-a * (np.arange(K) - end) ** 2.0) * (np.arange(K) != end)
+
+        def excess(c: float, leak: np.ndarray = leak, end: int = end, near: int = near) -> float:
+            row = np.where(np.arange(K) == end, 1.0, c * leak)
+            return (row[end] - row[near]) / row.sum() - (q[near, near] - q[near, end])
+
+        c = brentq(excess, 1e-3, 1e3, xtol=1e-13)
+        row = np.where(np.arange(K) == end, 1.0, c * leak)
+        q[end] = row / row.sum()
+    return q[y]
 
 
 def emd2(p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -96,11 +113,12 @@ class TestClosedForms:
 
     @pytest.mark.parametrize("target", ["soft", "hard"])
     @pytest.mark.parametrize("tilt", [0.0, 0.7])
-    def test_occ(self, batch, target, tilt):
+    @pytest.mark.parametrize("neutral", [True, False])
+    def test_occ(self, batch, target, tilt, neutral):
         prior = np.array([0.6, 0.25, 0.1, 0.05])
-        loss = OCC(K, sharpness=1.5, emd_weight=0.4, emd_target=target, prior_tilt=tilt)
+        loss = OCC(K, sharpness=1.5, emd_weight=0.4, emd_target=target, prior_tilt=tilt, neutral=neutral)
         loss.set_prior((prior * 400).tolist())
-        tilted, q = batch[0] + tilt * np.log(prior), sord(batch[1], 1.5)
+        tilted, q = batch[0] + tilt * np.log(prior), (neutral_sord if neutral else sord)(batch[1], 1.5)
         goal = q if target == "soft" else np.eye(K)[batch[1]]
         expected = -(q * log_softmax(tilted, axis=1)).sum(1) + 0.4 * emd2(softmax(tilted, axis=1), goal)
         np.testing.assert_allclose(costs(loss, batch), expected)
@@ -123,11 +141,11 @@ class TestLimits:
         np.testing.assert_allclose(costs(loss, batch), cross_entropy(batch), atol=1e-12)
 
     def test_occ_without_distance_is_soft_ordinal(self, batch):
-        np.testing.assert_allclose(costs(OCC(K, emd_weight=0), batch), costs(SoftOrdinal(K), batch))
+        np.testing.assert_allclose(costs(OCC(K, emd_weight=0, neutral=False), batch), costs(SoftOrdinal(K), batch))
 
     def test_occ_is_least_at_its_target(self):
         grades = torch.arange(K)
-        logits = soft_targets(step_distances(K), 2.0).log().requires_grad_()
+        logits = neutral_targets(step_distances(K), 2.0).log().requires_grad_()
         OCC(K)(logits, grades).backward()
         assert logits.grad is not None
         assert logits.grad.abs().max() < 1e-12

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from darl.errors import RecipeError
 from darl.losses import OCC, SoftOrdinal, SquaredEMD
-from darl.losses.ordinal import check_distances
+from darl.losses.ordinal import check_distances, neutral_targets, soft_targets, step_distances
 
 torch.set_num_threads(1)
 
@@ -50,6 +50,25 @@ def test_the_larger_mass_belongs_on_the_nearer_grade(move, sharpness):
     swapped[[near, far]] = p[far], p[near]
     for loss in (SoftOrdinal(K, sharpness=sharpness), OCC(K, sharpness=sharpness, emd_target="hard")):
         assert cost(loss, swapped, y) >= cost(loss, p, y) - 1e-9
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 8), st.floats(0.05, 8.0))
+def test_neutral_targets_keep_a_tie_at_the_ends_and_their_order(K, sharpness):
+    q = neutral_targets(step_distances(K), sharpness)
+    assert torch.allclose(q.sum(1), torch.ones(K, dtype=q.dtype))
+    torn = (q[0] + q[1])[:2], (q[K - 1] + q[K - 2])[[K - 1, K - 2]]
+    for end, neighbour in torn:
+        assert abs(float(end - neighbour)) < 1e-9
+    for y in range(K):
+        assert (q[y, y:].diff() < 0).all()
+        assert (q[y, : y + 1].diff() > 0).all()
+
+
+def test_plain_soft_targets_push_a_tie_to_the_end():
+    q = soft_targets(step_distances(3), 2.0)
+    end, middle = (q[0] + q[1])[:2]
+    assert end > middle + 0.05
 
 
 @pytest.mark.parametrize("K", [2, 3, 7])

@@ -64,6 +64,7 @@ def test_unknown_parameter_names_the_nearest():
         ("occ", {"emd_weight": -1}),
         ("occ", {"emd_target": "firm"}),
         ("occ", {"prior_tilt": -0.5}),
+        ("occ", {"neutral": "yes"}),
         ("occ", {"distance": "miles"}),
         ("occ", {"distances": [[0]]}),
     ],

@@ -23,7 +23,7 @@ from darl.training.interpolate import interpolate
 from darl.training.pipeline import fit
 from darl.training.splits import Splits, load_splits
 from darl.training.starts import class_weights, fresh_model, make_recipe_loss
-from darl.training.tune import tune_model
+from darl.training.tune import tune_model, with_learning_rate
 
 State = dict[str, torch.Tensor]
 
@@ -113,6 +113,20 @@ def test_the_head_has_a_learning_rate_of_its_own(tiny: Path, small, tmp_path: Pa
     assert (after[head] - before[head]).abs().max() > 1e-3
     body = [name for name in before if name.startswith(model.network.base_model_prefix) and "pooler" not in name]
     assert max(float((after[name] - before[name]).abs().max()) for name in body) < 1e-8
+
+
+def test_a_random_head_on_an_encoder_takes_half_the_rate(tiny_encoder: Path, tiny_decoder: Path, small) -> None:
+    def rate(backbone: Path, start: str, **tune) -> float:
+        recipe, _ = small(backbone, learning_rate=None, **tune)
+        found = with_learning_rate(recipe.tune, fresh_model(recipe).network, start=start).learning_rate
+        assert found is not None
+        return found
+
+    assert rate(tiny_encoder, "random") == rate(tiny_encoder, "probe") / 2
+    assert rate(tiny_decoder, "random") == rate(tiny_decoder, "verbalizer")
+    assert rate(tiny_encoder, "random", kind="lora") == rate(tiny_encoder, "probe", kind="lora")
+    recipe, _ = small(tiny_encoder, learning_rate=0.01)
+    assert with_learning_rate(recipe.tune, fresh_model(recipe).network, start="random").learning_rate == 0.01
 
 
 # --------------------------------------------------------------------------------------------- the loss

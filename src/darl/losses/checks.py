@@ -66,3 +66,15 @@ def check_choice(name: str, value: object, *, where: str, choices: Sequence[str]
     if not isinstance(value, str) or value not in choices:
         raise RecipeError(f"must be one of {', '.join(choices)}, got {value!r}", where=f"{where}.{name}")
     return value
+
+
+def check_flag(name: str, value: object, *, where: str) -> bool:
+    """``value`` if it is true or false.
+
+    >>> check_flag("neutral", "yes", where="occ")
+    Traceback (most recent call last):
+    darl.errors.RecipeError: occ.neutral: must be true or false, got 'yes'
+    """
+    if not isinstance(value, bool):
+        raise RecipeError(f"must be true or false, got {value!r}", where=f"{where}.{name}")
+    return value

@@ -9,14 +9,14 @@ import torch
 
 from darl.errors import GradeError, MissingGradeError, RecipeError
 from darl.losses.base import GradeLoss
-from darl.losses.checks import check_choice, check_number
-from darl.losses.ordinal import Distances, check_distances, soft_targets, squared_emd, step_widths
+from darl.losses.checks import check_choice, check_flag, check_number
+from darl.losses.ordinal import Distances, check_distances, neutral_targets, soft_targets, squared_emd, step_widths
 
 
 class OCC(GradeLoss):
     """l = H(q_y, p) + λ · EMD²(p, t_y) with p = softmax(z + τ · log π).
 
-        q_y(k) ∝ exp(−a · d(y, k)²)                 near grades stay possible, certainty is never the goal
+        q_y(k) ∝ c_yk · exp(−a · d(y, k)²)          near grades stay possible, certainty is never the goal
         H(q, p) = −Σ_k q(k) · log p(k)              least at p = q_y, so logits stop growing there
         EMD²(p, t) = Σ_{k<K−1} s_k · (P_k − T_k)²   mass on a far grade costs more than on a near one
         t_y = q_y ("soft") or one-hot y ("hard"),   π the grades' frequencies in training
@@ -24,6 +24,9 @@ class OCC(GradeLoss):
     Sources: the aim is DaRL's (Liu et al. 2024, arXiv 2412.12504), whose formula is not published; this one
     joins SORD (Díaz & Marathe 2019), EMD² (Hou et al. 2016) and logit adjustment (Menon et al. 2021,
     *Long-tail Learning via Logit Adjustment*, ICLR).
+
+    **Neutral ends**: c_yk is 1, but for the lowest and the highest grade y, which leak so much more that a pair torn
+    between two neighbours is not pushed to the end of the scale (:func:`~darl.losses.ordinal.neutral_targets`).
 
     **The tilt** adds τ · log π during training only. At τ = 1 softmax(z) then estimates the posterior under
     *equally frequent* grades, which separates a rare grade from its neighbours, while softmax(z + log π) is
@@ -36,6 +39,7 @@ class OCC(GradeLoss):
         emd_target: "soft" measures the distance to q_y, so both terms share one optimum; "hard" to y itself.
         prior_tilt: τ ≥ 0; if positive, :meth:`set_prior` must be called first.
         distances: (K, K) of d, default |i − j|; s_k = d(k, k + 1).
+        neutral: whether the ends leak more; False is plain softmax over −a · d².
 
     Raises:
         RecipeError: a parameter out of range; a loss with a tilt asked for before its prior was set.
@@ -46,7 +50,7 @@ class OCC(GradeLoss):
     tensor([[0.9000, 0.0500, 0.0500]])
     >>> pair = torch.tensor([[2.0, 0.0, -6.0]]), torch.tensor([0])  # softmax ≈ q_0
     >>> round(OCC(K=3)(*pair).item(), 3)  # ≈ H(q_0)
-    0.368
+    0.451
     """
 
     name = "occ"
@@ -63,6 +67,7 @@ class OCC(GradeLoss):
         emd_target: str = "soft",
         prior_tilt: float = 0.0,
         distances: Distances | None = None,
+        neutral: bool = True,
     ) -> None:
         super().__init__(K)
         self.sharpness = check_number("sharpness", sharpness, where=self.name, above=0)
@@ -71,7 +76,8 @@ class OCC(GradeLoss):
         self.prior_tilt = check_number("prior_tilt", prior_tilt, where=self.name, at_least=0)
         matrix = check_distances(distances, self.K, self.name)
         self.distances = None if distances is None else matrix.tolist()
-        targets = soft_targets(matrix, self.sharpness)
+        self.neutral = check_flag("neutral", neutral, where=self.name)
+        targets = (neutral_targets if self.neutral else soft_targets)(matrix, self.sharpness)
         self.register_buffer("targets", targets, persistent=False)
         self.register_buffer("goals", targets if emd_target == "soft" else torch.eye(self.K), persistent=False)
         self.register_buffer("widths", step_widths(matrix), persistent=False)

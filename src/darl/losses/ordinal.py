@@ -70,6 +70,39 @@ def soft_targets(distances: torch.Tensor, sharpness: float) -> torch.Tensor:
     return torch.softmax(-sharpness * distances.square(), dim=1)
 
 
+def neutral_targets(distances: torch.Tensor, sharpness: float) -> torch.Tensor:
+    """:func:`soft_targets` whose first and last row leak so much more that no tie of neighbours is decided, (K, K).
+
+    A pair of which half the raters say y and half n = y ± 1 is best answered by the mean of both rows. A middle row
+    leaks to two sides and an end row to one, so under plain soft targets the end keeps more: it becomes the likeliest
+    grade of that mean, and middle grades starve. Here the end row is
+
+        q_y(k) ∝ c · exp(−a · d(y, k)²) for k ≠ y,   with c such that q_y(y) − q_y(n) = q_n(n) − q_n(y),
+
+    so that a tie stays a tie. With two grades there is no middle to starve, and c = 1.
+
+    >>> q = neutral_targets(step_distances(3), sharpness=2.0)
+    >>> q[0].round(decimals=4).tolist(), q[1].round(decimals=4).tolist()
+    ([0.84, 0.1596, 0.0004], [0.1065, 0.787, 0.1065])
+    >>> bool(torch.isclose(*(q[0] + q[1])[:2]))  # torn between both
+    True
+    """
+    targets, K = soft_targets(distances, sharpness), len(distances)
+    if K < 3:
+        return targets
+    for end, neighbour in ((0, 1), (K - 1, K - 2)):
+        gap = float(targets[neighbour, neighbour] - targets[neighbour, end])
+        leaks = torch.exp(-sharpness * distances[end].square())
+        leaks[end] = 0.0
+        leaking = float(leaks[neighbour] + gap * leaks.sum())
+        if leaking == 0:  # so sharp that nothing leaks anywhere
+            continue
+        row = leaks * (1 - gap) / leaking
+        row[end] = 1.0
+        targets[end] = row / row.sum()
+    return targets
+
+
 def step_widths(distances: torch.Tensor) -> torch.Tensor:
     """s_k = d(k, k + 1), (K − 1,): how far apart neighbouring grades are."""
     return distances.diagonal(offset=1).clone()

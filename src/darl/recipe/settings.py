@@ -95,7 +95,9 @@ class TuneSettings(Settings):
     epochs: float = Field(default=3.0, ge=0, description="0: no tuning (the probe, or the zero-shot verbalizer)")
     batch_size: int = Field(default=32, ge=1)
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients are added before a step")
-    learning_rate: float | None = Field(default=None, gt=0, description="default: by the backbone's width")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="default: by the backbone's width and what it starts from"
+    )
     head_learning_rate: float | None = Field(default=None, gt=0, description="default: the same")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
     weight_decay: float = Field(default=0.01, ge=0)

@@ -160,6 +160,7 @@ def _tune(
                 make_recipe_loss(recipe, train),
                 recipe,
                 folder,
+                start=start,
                 weights=train.weights,
                 class_weights=class_weights(recipe, train),
                 taught=splits.taught,
