@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from darl.serving.limits import parse_json
 from darl.serving.link import WorkerDiedError
 from darl.serving.logs import JsonLines
 from darl.serving.metrics import Metrics
+from darl.serving.openapi import describe_endpoints
 from darl.serving.refusals import Refusal
 from darl.serving.settings import ServeSettings, load_settings
 from darl.serving.traffic_columns import traffic_columns
@@ -382,6 +384,19 @@ def test_the_traffic_log_keeps_the_columns_that_clients_name(tmp_path: Path) -> 
     assert table.column_names == [*SCHEMA.names, "domain", "shop"]
     assert table["domain"].to_pylist() == ["café"] * 2 + [None] * 4
     assert table["shop"].to_pylist() == ["eu"] * 2 + ["us"] * 2 + [None] * 2
+
+
+@pytest.mark.parametrize("columns", [(), ("domain", "shop")])
+def test_the_schema_names_the_header_of_columns_where_there_are_any(columns: tuple[str, ...]) -> None:
+    app = FastAPI()
+    for endpoint in ENDPOINTS:
+        app.add_api_route(endpoint.path, lambda: None, methods=["POST"])
+    describe_endpoints(app, "1.0", columns)
+    for endpoint in ENDPOINTS:
+        operation = app.openapi()["paths"][endpoint.path]["post"]
+        headers = [p for p in operation.get("parameters", []) if p["in"] == "header"]
+        assert [header["name"] for header in headers] == (["X-Traffic-Columns"] if columns else [])
+        assert [header["example"] for header in headers] == (["domain=some+domain&shop=some+shop"] if columns else [])
 
 
 @pytest.mark.parametrize("names", ["query", "a b", "9x", "domain,grade"])

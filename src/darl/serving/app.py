@@ -76,7 +76,7 @@ class Service:
         add_operations(app, self)
         if self.settings.playground:
             add_playground(app)
-        describe_endpoints(app, self.version)
+        describe_endpoints(app, self.version, self.settings.traffic_columns)
         return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from darl.serving.dialects.paths import ENDPOINTS, Endpoint
+from darl.serving.traffic_columns import HEADER
 
 REFUSALS = {
     400: "The body is not JSON, or not of the API's shape.",
@@ -26,19 +28,23 @@ expected gain, scaled to [0, 1]; replies carry the grade and the grade probabili
 """
 
 
-def describe_endpoints(app: FastAPI, version: str) -> None:
-    """Give the app a schema in which every endpoint names its dialects' bodies, replies and errors."""
+def describe_endpoints(app: FastAPI, version: str, columns: Sequence[str] = ()) -> None:
+    """Give the app a schema in which every endpoint names its dialects' bodies, replies and errors.
+
+    Args:
+        columns: what the traffic log keeps of a request's header, which is described where there are any.
+    """
     schema: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
         if not schema:
-            schema.update(_schema(app, version))
+            schema.update(_schema(app, version, columns))
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _schema(app: FastAPI, version: str) -> dict[str, Any]:
+def _schema(app: FastAPI, version: str, columns: Sequence[str]) -> dict[str, Any]:
     dialects = {dialect.name: dialect for endpoint in ENDPOINTS for dialect in endpoint.dialects}
     models: list[Any] = []
     for dialect in dialects.values():
@@ -54,6 +60,8 @@ def _schema(app: FastAPI, version: str) -> dict[str, Any]:
         operation = found["paths"][endpoint.path]["post"]
         operation["security"] = [{}, {"key": []}]
         operation["requestBody"] = _request(endpoint, names)
+        if columns:
+            operation["parameters"] = [*operation.get("parameters", []), _columns_header(columns)]
         operation["responses"] = _responses(endpoint, names)
         operation["description"] = "\n\n".join(f"**{d.name}** {d.__doc__}" for d in endpoint.dialects)
     return found
@@ -63,6 +71,17 @@ def _request(endpoint: Endpoint, names: dict) -> dict[str, Any]:
     schemas = [names[dialect.body, "validation"] for dialect in endpoint.dialects]
     examples = {dialect.name: {"value": dialect.example} for dialect in endpoint.dialects}
     return {"required": True, "content": {"application/json": {"schema": _either(schemas), "examples": examples}}}
+
+
+def _columns_header(columns: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": HEADER.title(),
+        "in": "header",
+        "required": False,
+        "description": f"Columns for the traffic log, as a query string; it keeps {', '.join(columns)}.",
+        "schema": {"type": "string"},
+        "example": "&".join(f"{name}=some+{name}" for name in columns),
+    }
 
 
 def _responses(endpoint: Endpoint, names: dict) -> dict[str, Any]:
