@@ -7,7 +7,6 @@ call goes on inside the stage that was under way.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -16,7 +15,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from darl.storage import atomic_file, atomic_folder, atomic_write_json, read_jso
 from darl.training.pipeline import fit
 from darl.training.splits import load_splits
 from machine import commit
+from reads import note_reading
 from selection import draw_pool, is_known
 
 HERE = Path(__file__).resolve().parent
@@ -308,10 +307,4 @@ def note_read(reads: Path, setting: Setting, rung: Rung, seed: int) -> None:
         "train": setting.train,
         "labels": [rung.labels, setting.budget, setting.pool_share, setting.strategy] if rung.labels else None,
     }
-    known = reads.read_text(encoding="utf-8").splitlines() if reads.exists() else []
-    if any(line.items() <= json.loads(one).items() for one in known):
-        return
-    line |= {"when": datetime.now(UTC).isoformat(timespec="minutes"), "commit": commit()}
-    reads.parent.mkdir(parents=True, exist_ok=True)
-    with reads.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    note_reading(line, reads)

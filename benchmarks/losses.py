@@ -22,6 +22,7 @@ from darl.model.relevance_model import softmax
 from darl.storage import atomic_write_json
 from machine import commit, machine
 from paired import BySeed, difference, figures_of, level_of, middle_recall
+from reads import note_reading
 from selection import GRADES, TIERS
 from stacked_fits import Jobs
 from tuned_learner import EPOCHS, RATE, TRAIN, Elsewhere, Tuned
@@ -100,6 +101,12 @@ def main() -> None:
             continue
         devices.add(str(found["device"]))
         by_loss = dict(zip(VARIANTS, np.split(found["logits"], len(VARIANTS)), strict=True))
+        if args.judge == "test":
+            for loss in args.losses:
+                note_reading(
+                    {"benchmark": "losses", "suite": suite, "tests": list(TIERS["test"]), "loss": loss,
+                     "settings": list(VARIANTS[loss]), "train": TRAIN[suite], "seeds": list(SEEDS)}
+                )  # fmt: skip
         for tier, name in TIERS[args.judge].items():
             base = judged(world, by_loss["cross_entropy"], name)
             for loss in args.losses:

@@ -35,6 +35,7 @@ from darl.pairs import PairTable
 from darl.storage import atomic_file, atomic_write_json
 from frozen_learner import ROW, FrozenLearner, FrozenModel, Store, lift, make_store, rows_of
 from machine import commit, machine
+from reads import note_reading
 from selection_summary import headline, show, summarise
 from suite_features import load_suite
 
@@ -162,6 +163,12 @@ def main() -> None:
             world = make_world(suite, args)
             world.prepare(cells)
             devices |= world.devices
+        if args.judge == "test":
+            for share, budget, strategy in dict.fromkeys(cell[:3] for cell in cells):
+                note_reading(
+                    {"benchmark": "selection", "suite": suite, "tests": list(TIERS["test"]), "learner": args.learner,
+                     "strategy": strategy, "share": share, "budget": budget, "settings": args.set}
+                )  # fmt: skip
         for share, budget, strategy, seed in cells:
             key = f"{share:g}-{budget}-{strategy}-{seed}"
             path = folder / f"{key}.npz"

@@ -1,0 +1,80 @@
+"""Peak memory of `darl score` over a short and a long file: out of core means that it does not grow with the file.
+
+    python benchmarks/score_memory.py                        # 20,000 and 200,000 made-up pairs, MiniLM-L6
+    python benchmarks/score_memory.py --sizes 2000 20000
+
+Each size is one `darl score` from Parquet to Parquet in a process of its own, whose largest resident memory counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from darl.grades import GradeScale
+from darl.model import RelevanceModel
+from darl.progress import quiet_libraries
+from darl.storage import atomic_write_json
+from machine import commit, machine
+
+RESULTS = Path(__file__).resolve().parent / "results" / "score_memory.json"
+WORDS = [a + b for a in ("la", "ro", "mi", "te", "su", "no", "ka", "pe") for b in ("mp", "ll", "nt", "rs", "ck", "st")]
+
+
+def made_up(count: int) -> pa.Table:
+    """Pairs of three and six words, five items a query, an id beside them."""
+    rng, words = np.random.default_rng(0), np.array(WORDS, dtype=object)
+    queries = [" ".join(row) for row in words[rng.integers(0, len(words), (count // 5 + 1, 3))]]
+    items = [" ".join(row) for row in words[rng.integers(0, len(words), (count, 6))]]
+    return pa.table({"query": [queries[i // 5] for i in range(count)], "item": items, "id": np.arange(count)})
+
+
+def one(model: Path, count: int, folder: Path) -> dict[str, Any]:
+    """A scoring job: seconds, and the largest memory that its process ever had."""
+    source, out = folder / f"{count}.parquet", folder / f"{count}.scored.parquet"
+    pq.write_table(made_up(count), source)
+    command = [sys.executable, "-m", "darl", "score", str(model), str(source), "-o", str(out), "-q"]
+    begin = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"darl score ended with {os.waitstatus_to_exitcode(status)}")
+    ids = pq.read_table(out, columns=["id"])["id"].to_numpy()
+    if not np.array_equal(ids, np.arange(count)):
+        sys.exit("rows are lost, doubled or out of order")
+    return {"pairs": count, "seconds": time.perf_counter() - begin, "peak_gb": usage.ru_maxrss / 1e6}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="minilm-l6")
+    parser.add_argument("--sizes", type=int, nargs=2, default=[20_000, 200_000])
+    args = parser.parse_args()
+    quiet_libraries()
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Path(scratch) / "model"
+        RelevanceModel.from_backbone(args.backbone, GradeScale(("bad", "fair", "good"))).save_pretrained(model)
+        for count in args.sizes:
+            rows.append(one(model, count, Path(scratch)))
+            print(rows[-1], flush=True)
+    short, long = rows
+    found = {"ratio": long["peak_gb"] / short["peak_gb"], "peak_gb": long["peak_gb"]}
+    print(found)
+    command = f"python benchmarks/score_memory.py --backbone {args.backbone} --sizes {short['pairs']} {long['pairs']}"
+    facts = {"benchmark": "score_memory", "command": command, "commit": commit(), "machine": machine()}
+    atomic_write_json(RESULTS, facts | {"headline": found, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
