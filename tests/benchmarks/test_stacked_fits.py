@@ -133,7 +133,7 @@ def test_the_mean_of_the_weights_follows_them(model: RelevanceModel, suite: Suit
     assert mean is not None
     gaps = [
         [float((a - b).norm()) for b in (last, first)]
-        for a, last, first in zip(mean, copies.stacked.values(), before, strict=True)
+        for a, last, first in zip(mean, (p.detach() for p in copies.stacked.values()), before, strict=True)
     ]
     near, far = np.sum(gaps, axis=0)
     assert 0 < near < far
