@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -129,6 +130,38 @@ def test_a_model_that_workers_do_not_see_is_a_named_error(
     engine = RayEngine(tmp_path / "nowhere", workers=1)
     with pytest.raises(ModelError):
         score_pairs(model, pairs, tmp_path / "out.parquet", chunk=CHUNK, engine=engine)
+
+
+def test_an_engine_that_was_begun_is_ended_where_the_model_cannot_be_loaded(
+    cluster: None, pairs: Path, tmp_path: Path
+) -> None:
+    class Beginning:
+        steps: ClassVar[list[str]] = []
+
+        def begin(self) -> None:
+            self.steps.append("begun")
+
+        def end(self) -> None:
+            self.steps.append("ended")
+
+        def __call__(self, shards, options):
+            raise AssertionError("there is no model")
+
+    with pytest.raises(ModelError):
+        score_pairs(tmp_path / "nowhere", pairs, tmp_path / "out.parquet", chunk=CHUNK, engine=Beginning())
+    assert Beginning.steps == ["begun", "ended"]
+
+
+def test_begun_twice_it_starts_once_and_begins_anew_after_its_end(cluster: None, model: Path) -> None:
+    engine = RayEngine(model, workers=1)
+    workers = engine.begin()
+    assert engine.begin() is workers
+    engine.end()
+    engine.end()
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(workers[0].process.remote())
+    assert ray.get(engine.begin()[0].process.remote())
+    engine.end()
 
 
 def test_an_engine_needs_files(cluster: None, model: Path, tmp_path: Path) -> None:

@@ -64,6 +64,32 @@ class RayEngine:
         self._ray: Any = ray
         self.model, self.runtime, self.device = str(Path(model).expanduser().resolve()), runtime, device
         self.workers, self.threads, self.address = workers, threads, address
+        self._begun: list[Any] | None = None  # the workers
+        self._held = ExitStack()
+
+    def begin(self) -> list[Any]:
+        """Start the cluster and its workers, which then load their models while the caller does other things.
+
+        A second time it does nothing more. A call of the engine begins it where nobody has, and ends it.
+
+        Returns:
+            the workers.
+
+        Raises:
+            ModelError: the cluster has no GPU where one is needed.
+        """
+        if self._begun is None:
+            with ExitStack() as stack:
+                stack.enter_context(self._cluster())
+                self._begun = self._actors()
+                stack.callback(self._end, self._begun)
+                self._held = stack.pop_all()
+        return self._begun
+
+    def end(self) -> None:
+        """End the workers, and the cluster where it is the job's own; again is nothing more."""
+        self._begun = None
+        self._held.close()
 
     def __call__(self, shards: Iterator[Shard], options: dict[str, Any]) -> Generator[tuple[int, pa.Table], None, None]:
         """(number of the shard, its results) as they come, not in order.
@@ -71,10 +97,9 @@ class RayEngine:
         Raises:
             ModelError: a worker cannot load the model, or died on one shard again and again.
         """
-        ray = self._ray
-        with self._cluster(), ExitStack() as stack:
-            actors = self._actors()
-            stack.callback(self._end, actors)
+        ray, actors = self._ray, self.begin()
+        with ExitStack() as stack:
+            stack.callback(self.end)
             free = deque(actor for _ in range(AHEAD) for actor in actors)
             waiting: dict[Any, tuple[Any, int]] = {}
             source = iter(shards)

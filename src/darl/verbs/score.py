@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from darl.verbs.score_parts import ScoreParts
 from darl.verbs.score_source import ScoreSource, Shard, open_score_source
 
 # Shards in, (number, results) out in any order, closed at the end; the options are those of PairScorer.score_encoded.
+# One with `begin` and `end`, as RayEngine has, is begun while the model loads.
 ShardEngine = Callable[[Iterator[Shard], dict[str, Any]], Generator[tuple[int, pa.Table], None, None]]
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
 PREFIX = "darl_"
@@ -109,13 +111,13 @@ def score_pairs(
     if out is not None:
         check_target(out, source)
     pairs = open_score_source(source, columns=columns, where=where, on_bad_rows=on_bad_rows, size=chunk)
-    model = as_scorer(model)
-    ood = ood and model.ood is not None
-    names = _result_names(pairs.schema.names, model, ood, prefix)
-    reporter, start = Reporter(quiet=quiet), time.monotonic()
     resumable = out is not None and pairs.in_files() and (pairs.shards > 1 or engine is not None)
     if engine is not None and not resumable:
         raise DataError("only a file can be scored into a file by an engine", mend="name both, or leave the engine out")
+    model = _loaded(model, engine)
+    ood = ood and model.ood is not None
+    names = _result_names(pairs.schema.names, model, ood, prefix)
+    reporter, start = Reporter(quiet=quiet), time.monotonic()
     parts = None
     if resumable:
         job = {"darl": darl.__version__, "pairs": pairs.fingerprint(), "model": model.fingerprint()}
@@ -143,6 +145,21 @@ def score_pairs(
     if parts is not None:
         parts.remove()
     return ScoreResult(pairs.rows, time.monotonic() - start, names, Path(out))
+
+
+def _loaded(model: PairScorer | str | Path, engine: ShardEngine | None) -> PairScorer:
+    """The model, loaded while an engine starts that has something to start: both take seconds of waiting."""
+    begin = getattr(engine, "begin", None)
+    if begin is None or not isinstance(model, (str, Path)):
+        return as_scorer(model)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(as_scorer, model)
+        begin()
+        try:
+            return loading.result()
+        except BaseException:
+            engine.end()  # type: ignore[union-attr]
+            raise
 
 
 def _results(
