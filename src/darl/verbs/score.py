@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,52 +114,50 @@ def score_pairs(
     resumable = out is not None and pairs.in_files() and (pairs.shards > 1 or engine is not None)
     if engine is not None and not resumable:
         raise DataError("only a file can be scored into a file by an engine", mend="name both, or leave the engine out")
-    model = _loaded(model, engine)
-    ood = ood and model.ood is not None
-    names = _result_names(pairs.schema.names, model, ood, prefix)
-    reporter, start = Reporter(quiet=quiet), time.monotonic()
-    parts = None
-    if resumable:
-        job = {"darl": darl.__version__, "pairs": pairs.fingerprint(), "model": model.fingerprint()}
-        parts = ScoreParts(Path(out), job | {"ood": ood, "names": names, "chunk": chunk})  # type: ignore[arg-type]
-    done = 0 if parts is None else sum(parts.has(shard) for shard in range(pairs.shards))
-    if done:
-        reporter.say(f"going on after {done:,} of {pairs.shards:,} shards that an earlier call has scored")
-    budget = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
-    waiting = max(0, pairs.rows - done * chunk)
-    with reporter.bar("scoring", waiting) as advance:
-        options = {"ood": ood} | budget
-        if engine is not None and parts is not None:
-            _elsewhere(engine, pairs, parts, names, advance, options)
-        results = _results(model, pairs, parts, names, advance, options)
-        if out is None:
-            whole = pa.concat_tables(list(results))
-            return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole)
-        if parts is not None:  # all scored before the file is begun, so that it is begun once
-            for shard in results:
-                del shard
-            results = _beside(pairs, parts)
-        with chunk_writer(out) as write:
-            for table in results:
-                write(table)
-    if parts is not None:
-        parts.remove()
-    return ScoreResult(pairs.rows, time.monotonic() - start, names, Path(out))
+    with ExitStack() as stack:
+        model = _loaded(model, engine, stack)
+        ood = ood and model.ood is not None
+        names = _result_names(pairs.schema.names, model, ood, prefix)
+        reporter, start = Reporter(quiet=quiet), time.monotonic()
+        parts = None
+        if resumable:
+            job = {"darl": darl.__version__, "pairs": pairs.fingerprint(), "model": model.fingerprint()}
+            parts = ScoreParts(Path(out), job | {"ood": ood, "names": names, "chunk": chunk})  # type: ignore[arg-type]
+        done = 0 if parts is None else sum(parts.has(shard) for shard in range(pairs.shards))
+        if done:
+            reporter.say(f"going on after {done:,} of {pairs.shards:,} shards that an earlier call has scored")
+        budget = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
+        waiting = max(0, pairs.rows - done * chunk)
+        with reporter.bar("scoring", waiting) as advance:
+            options = {"ood": ood} | budget
+            if engine is not None and parts is not None:
+                _elsewhere(engine, pairs, parts, names, advance, options)
+            results = _results(model, pairs, parts, names, advance, options)
+            if out is None:
+                whole = pa.concat_tables(list(results))
+                return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole)
+            if parts is not None:  # all scored before the file is begun, so that it is begun once
+                for shard in results:
+                    del shard
+                results = _beside(pairs, parts)
+            with chunk_writer(out) as write:
+                for table in results:
+                    write(table)
+        if parts is not None:
+            parts.remove()
+        return ScoreResult(pairs.rows, time.monotonic() - start, names, Path(out))
 
 
-def _loaded(model: PairScorer | str | Path, engine: ShardEngine | None) -> PairScorer:
-    """The model, loaded while an engine starts that has something to start: both take seconds of waiting."""
+def _loaded(model: PairScorer | str | Path, engine: ShardEngine | None, stack: ExitStack) -> PairScorer:
+    """The model, loaded while an engine starts that has something to start; ``stack`` ends it, whatever comes."""
     begin = getattr(engine, "begin", None)
     if begin is None or not isinstance(model, (str, Path)):
         return as_scorer(model)
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(as_scorer, model)
         begin()
-        try:
-            return loading.result()
-        except BaseException:
-            engine.end()  # type: ignore[union-attr]
-            raise
+        stack.callback(engine.end)  # type: ignore[union-attr]
+        return loading.result()
 
 
 def _results(
