@@ -77,7 +77,7 @@ LADDER = (
     Rung(
         "full",
         "full pipeline",
-        ("tune.start=probe",),
+        (),  # every default, and so the better of two starts on dev
         shares="dasa_labels",
         before="interpolation",
         labels="dasa",

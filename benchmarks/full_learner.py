@@ -63,7 +63,7 @@ class Full:
             budget=budget,
             train=self.train,
             evaluations=self.tables,
-            strategy=strategy_of(name),
+            strategy=strategy_of(name, self.known[rows]),
             seed=seed,
             cache=self.folder / "pools",
         )

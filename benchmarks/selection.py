@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from darl.dasa import select
-from darl.dasa.strategies import Mixed, Strategy
+from darl.dasa.strategies import Context, Mixed, Strategy
 from darl.grades import GradeScale
 from darl.ood import fit_reference
 from darl.pairs import PairTable
@@ -72,8 +72,27 @@ def draw_pool(known: np.ndarray, share: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate([old[: round(size * (1 - share))], new[: round(size * share)]]))
 
 
-def strategy_of(name: str) -> Strategy | str:
-    """The strategy of a name; ``dasa:SHARE`` is darl's with another uncovered share."""
+class Oracle(Strategy):
+    """Knows which pairs are new and draws among them alone: what no strategy can know, and the most that finding
+    new traffic could bring."""
+
+    name = "oracle"
+
+    def __init__(self, known: np.ndarray) -> None:
+        self.known = known
+
+    def rank(self, context: Context) -> np.ndarray:
+        drawn = np.random.default_rng(context.seed).permutation(context.open_rows)
+        return np.concatenate([drawn[~self.known[drawn]], drawn[self.known[drawn]]])
+
+    def why(self, context: Context, row: int) -> str:
+        return "known traffic" if self.known[row] else "new traffic"
+
+
+def strategy_of(name: str, known: np.ndarray) -> Strategy | str:
+    """The strategy of a name, ``known`` (n,) of the pool; ``dasa:SHARE`` is darl's with another uncovered share."""
+    if name == Oracle.name:
+        return Oracle(known)
     return Mixed(float(name.removeprefix("dasa:"))) if name.startswith("dasa:") else name
 
 
@@ -101,11 +120,12 @@ class Frozen:
     def cell(self, share: float, budget: int, strategy: str, seed: int) -> dict[str, Any]:
         rows, weights, picked = rows_of(self.train), None, np.zeros(0, dtype=np.int64)
         if strategy != NONE:
-            pool = self.pool.take(draw_pool(self.known, share, seed))
+            drawn = draw_pool(self.known, share, seed)
+            pool = self.pool.take(drawn)
             name, _, weight = strategy.partition("@")
             chosen = select(
                 self.base, pool.without_grades(), budget=budget, train=self.train, evaluations=self.tiers,
-                strategy=strategy_of(name), seed=seed,
+                strategy=strategy_of(name, self.known[drawn]), seed=seed,
             ).pairs  # fmt: skip
             picked = rows_of(chosen)
             rows = np.concatenate([rows, picked])
@@ -136,7 +156,8 @@ def main() -> None:
         "--strategies",
         nargs="+",
         default=["random", "coverage"],
-        help="a name; dasa:SHARE for another share of uncovered picks; …@WEIGHT for the weight of the picks",
+        help="a name; dasa:SHARE for another share of uncovered picks; oracle draws among new pairs alone; "
+        "…@WEIGHT for the weight of the picks",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--detector", default="fusion", help="of the frozen learner's OOD reference")

@@ -247,14 +247,15 @@ class Tuned:
         share, budget, strategy, seed = cell
         pool = self.tables["pool"]
         pool = pool.with_column("row", self.rows("pool"))
+        drawn = draw_pool(self.known, share, seed)
         train = self.train_rows(seed)
         table = self.tables["train"].take(train - self.start["train"]).with_column("row", train)
         reference = fit_reference(self.features[train], self.features[self.rows("dev_id")], "knn")
         model = Answers(self, seed, reference)
         chosen = select(
-            model, pool.take(draw_pool(self.known, share, seed)).without_grades(), budget=budget, train=table,
+            model, pool.take(drawn).without_grades(), budget=budget, train=table,
             evaluations={name: self.tables[name] for name in SPLITS if name.startswith(("dev", "test"))},
-            strategy=strategy_of(strategy.partition("@")[0]), seed=seed,
+            strategy=strategy_of(strategy.partition("@")[0], self.known[drawn]), seed=seed,
         ).pairs  # fmt: skip
         path = self._picks_file(cell)
         path.parent.mkdir(exist_ok=True)

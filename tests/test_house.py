@@ -21,6 +21,7 @@ MIDDLE = {"evaluation", "losses", "ood"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "cores": set(),
+    "memory": set(),
     "grades": {"errors"},
     "decisions": {"errors", "grades"},
     "storage": {"errors"},
@@ -31,16 +32,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ood": {"errors", "grades", "decisions", "storage"},
     "labelling": LOW | {"evaluation"},
     "model": LOW | {"ood"},
-    "dasa": LOW | {"ood", "model"},
+    "dasa": LOW | {"memory", "ood", "model"},
     "export": LOW | MIDDLE | {"model"},
     "recipe": LOW,
     "training": LOW | MIDDLE | {"model", "dasa", "recipe", "progress"},
-    "verbs": LOW | MIDDLE | {"model", "dasa", "export", "recipe", "progress", "training"},
+    "verbs": LOW | MIDDLE | {"memory", "model", "dasa", "export", "recipe", "progress", "training"},
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
-    "serving": LOW | MIDDLE | {"cores", "model", "dasa", "export", "recipe", "progress", "training", "verbs"},
+    "serving": LOW | MIDDLE | {"cores", "memory", "model", "dasa", "export", "recipe", "progress", "training", "verbs"},
     "drift": LOW | MIDDLE | {"model", "recipe", "progress", "training", "verbs", "report"},
-    "scale_out": LOW | MIDDLE | {"model", "progress", "verbs"},
+    "scale_out": LOW | MIDDLE | {"memory", "model", "progress", "verbs"},
     "doctor": LOW | {"cores", "model"},
     "cli": LOW
     | MIDDLE

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from darl.dasa.candidates import CHUNK, Candidates, Progress, Scorer, check_finite, require_ood
 from darl.errors import RecipeError, StorageError
 from darl.grades import GradeScale
+from darl.memory import give_back_memory
 from darl.pairs import PairTable
 from darl.storage import atomic_file, atomic_write_json, sha256_file, stable_hash, storage_errors
 
@@ -97,6 +98,8 @@ def score_in_shards(
             arrays, scale = _scored(model, pool, rows, chunk, progress)
             with atomic_file(path) as scratch:
                 save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, scratch)
+            del arrays
+            give_back_memory()
         elif progress:
             progress(len(rows))
         parts.append(_numbers(path))

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from darl.memory import give_back_memory
+
 
 class ShardWorker:
     """Scores shards with a model of its own.
@@ -33,7 +35,9 @@ class ShardWorker:
     def score(self, queries: Sequence[str], items: Sequence[str], options: dict[str, Any]) -> pa.Table:
         """One row a pair, in order: the columns of :meth:`darl.model.scores.Scores.to_arrow`."""
         encoded = self.model.encode(queries=queries, items=items)
-        return self.model.score_encoded(encoded, **options).to_arrow()
+        found = self.model.score_encoded(encoded, **options).to_arrow()
+        give_back_memory()  # a shard takes seconds, the call milliseconds; a worker lives for millions of pairs
+        return found
 
     def process(self) -> int:
         """The process's number on its machine."""

@@ -9,7 +9,6 @@ told yet. It leaves when its input ends, so it never outlives the server, howeve
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from darl.errors import DarlError
+from darl.memory import give_back_memory
 from darl.serving.frames import pack, read
 from darl.serving.version import model_version
 
@@ -79,15 +79,6 @@ def main() -> None:
         except Exception as error:
             what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             send({"id": message["id"], "error": {"what": what, "where": message.get("folder"), "mend": None}})
-
-
-def give_back_memory() -> None:
-    """Hand what the C library keeps of freed memory back to the system, where it is glibc.
-
-    Batches come in all sizes, and the gaps that their tensors leave would add up over days.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class BatchScorer:
