@@ -168,6 +168,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/selection"))
     parser.add_argument("--at-once", type=int, default=75, help="tuned fits in one stacked network")
     parser.add_argument("--elsewhere", action="store_true", help="write the tuned fits' files and stop")
+    parser.add_argument(
+        "--finished", action="store_true", help="fit nothing: judge the cells whose tuned fits are there"
+    )
     parser.add_argument("--save", action="store_true", help="write results/selection[-learner-judge].json")
     args = parser.parse_args()
 
@@ -182,7 +185,7 @@ def main() -> None:
         folder = args.runs / f"{args.learner}-{args.judge}" / suite
         if args.learner == "tuned":
             world = make_world(suite, args)
-            world.prepare(cells)
+            cells = world.prepare(cells)
             devices |= world.devices
         if args.judge == "test":
             for share, budget, strategy in dict.fromkeys(cell[:3] for cell in cells):

@@ -179,8 +179,8 @@ class Tuned:
 
     # ------------------------------------------------------------------------------------- the three steps
 
-    def prepare(self, cells: list[tuple[float, int, str, int]]) -> None:
-        """All fits of these cells (share, budget, strategy, seed)."""
+    def prepare(self, cells: list[tuple[float, int, str, int]]) -> list[tuple[float, int, str, int]]:
+        """All fits of these cells (share, budget, strategy, seed), with ``--finished`` none; which cells are done."""
         from selection import NONE
 
         seeds = sorted({cell[3] for cell in cells})
@@ -194,12 +194,16 @@ class Tuned:
         )["logits"]  # fmt: skip
         self.base = dict(zip(seeds, base, strict=True))
         wanted = [cell for cell in cells if cell[2] != NONE]
+        self.found: dict[tuple, np.ndarray] = {}
+        if self.args.finished:
+            for budget in sorted({cell[1] for cell in wanted}):
+                self.found |= self._done(budget)
+            return [cell for cell in cells if cell[2] == NONE or cell in self.found]
         missing = [cell for cell in wanted if not self._picks_file(cell).exists()]
         if missing:
             with get_context("fork").Pool(PICKS_AT_ONCE) as pool:
                 for cell in pool.imap_unordered(self._pick, missing):
                     print(f"{self.suite} picked {cell}", flush=True)
-        self.found: dict[tuple, np.ndarray] = {}
         for budget in sorted({cell[1] for cell in wanted}):
             mine = [cell for cell in wanted if cell[1] == budget]
             done = self._done(budget)
@@ -207,6 +211,7 @@ class Tuned:
             for first in range(0, len(left), self.args.at_once):
                 self._fit_cells(budget, left[first : first + self.args.at_once])
             self.found |= self._done(budget)
+        return cells
 
     def _fit_cells(self, budget: int, cells: list[tuple]) -> None:
         """One stacked fit of these cells; `cells-BUDGET-N.json` says which row of its logits is whose."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from darl.decisions import DecisionRule, choose_rule
 from darl.decisions.agreement import OBJECTIVES
-from darl.decisions.thresholds import fit_thresholds
+from darl.decisions.thresholds import bagged_thresholds, fit_thresholds
 from darl.errors import DataError, EmptySplitError, GradeError, MissingGradeError, ModelError
 from darl.grades import GradeScale
 
@@ -173,13 +173,48 @@ def test_a_rule_that_harms_shifted_traffic_is_not_taken():
     grades, p, groups = normal_task(n=2500, seed=1)
     free = choose_rule(p, grades, scale_of(5), groups=groups)
     best = p.argmax(1)  # traffic on which argmax is always right
-    kept = choose_rule(p, grades, scale_of(5), groups=groups, shifted=(p, best))
+    elsewhere = (p, best, groups)
+    kept = choose_rule(p, grades, scale_of(5), groups=groups, shifted=elsewhere, shift_share=0.0)
     assert free.rule.kind != "argmax"
     assert kept.rule.kind == "argmax"
     assert free.rule.name in kept.reason
     assert "gives up" in next(row for row in kept.table if row.rule == free.rule.name).note
-    loose = choose_rule(p, grades, scale_of(5), groups=groups, shifted=(p, best), max_shifted_loss=1.0)
+    allowed = {"shift_share": 0.0, "max_shifted_loss": 1.0}
+    loose = choose_rule(p, grades, scale_of(5), groups=groups, shifted=elsewhere, **allowed)
     assert loose.rule == free.rule
+    weighed = choose_rule(p, grades, scale_of(5), groups=groups, shifted=elsewhere, max_shifted_loss=1.0)
+    assert weighed.rule.kind == "argmax", "what it gains on dev does not make up for what it loses elsewhere"
+
+
+def test_weighted_pairs_count_as_often_as_repeated_ones():
+    grades, p, _ = normal_task(n=200, K=3, seed=2)
+    judge, weights = OBJECTIVES["macro_f1"], np.random.default_rng(0).integers(1, 4, 200)
+    rows = np.repeat(np.arange(200), weights)
+    assert fit_thresholds(p, grades, judge, weights=weights.astype(float)) == fit_thresholds(
+        p[rows], grades[rows], judge
+    )
+
+
+def test_averaged_thresholds_move_less_than_those_of_one_dev_set():
+    judge, once, averaged = OBJECTIVES["macro_f1_qwk"], [], []
+    for seed in range(20):
+        grades, p, groups = normal_task(n=200, K=3, seed=seed, noise=1.5)
+        once.append(fit_thresholds(p, grades, judge).thresholds)
+        averaged.append(bagged_thresholds(p, grades, judge, groups).thresholds)
+    assert np.std(averaged, axis=0).mean() < np.std(once, axis=0).mean()
+
+
+def test_the_rule_bends_to_shifted_traffic_in_its_share():
+    """Traffic on which the same probabilities mean a grade less: the more it counts for, the higher the cuts."""
+    grades, p, groups = normal_task(n=1500, K=3, seed=1)
+    p = 0.3 * p + 0.7 * np.array([1.0, 0.0, 0.0])  # ordered as before, but 0 is always the likeliest grade by far
+    lower, cuts = (p, np.maximum(grades - 1, 0), groups), []
+    for share in (0.0, 0.3, 0.9):
+        told = {"shifted": lower, "shift_share": share, "max_shifted_loss": 1.0, "objective": "accuracy"}
+        rule = choose_rule(p, grades, scale_of(3), groups=groups, **told).rule
+        assert rule.kind == "thresholds"
+        cuts.append(np.mean(rule.thresholds))
+    assert cuts[0] < cuts[1] < cuts[2]
 
 
 def test_another_rule_than_argmax_may_be_the_one_to_beat():

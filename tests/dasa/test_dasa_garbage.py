@@ -68,7 +68,7 @@ def plant(kind: str, rng: np.random.Generator) -> PairTable:
     return PairTable.from_pairs([sentence(rng, 3) for _ in items], items)
 
 
-@pytest.mark.parametrize("strategy", ["dasa", "coverage", "k-center", "typiclust", "badge"])
+@pytest.mark.parametrize("strategy", ["dasa", "coverage", "k-center", "typiclust", "badge", "balanced"])
 @pytest.mark.parametrize("kind", ["characters", "symbols", "script", "empty", "boilerplate"])
 def test_planted_garbage_is_under_two_percent_of_the_picks(kind, strategy):
     bad = plant(kind, np.random.default_rng(5))

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from darl.decisions.agreement import OBJECTIVES
+from darl.decisions.crossfit import Fit, Held, Part, Rows, gain_of, held_out, part_of
 from darl.decisions.rule import DecisionRule
-from darl.decisions.thresholds import fit_thresholds
-from darl.errors import DataError, EmptySplitError, GradeError, MissingGradeError
+from darl.decisions.thresholds import bagged_thresholds
+from darl.errors import DataError, MissingGradeError
 from darl.grades import GradeScale
 
 TAUS = (0.25, 0.5, 0.75, 1.0)
@@ -19,7 +20,8 @@ PLAIN = "argmax before shifts"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One rule that was tried: its cross-fitted figure, its gain over argmax, the standard error of that gain.
+    """One rule that was tried: its cross-fitted figure on dev, its gain over argmax (on dev and on shifted traffic, in
+    their shares), the standard error of that gain.
 
     All three are NaN for a rule that could not be fitted; `note` says why.
     """
@@ -67,8 +69,9 @@ def choose_rule(
     prior: Sequence[float] | None = None,
     margin: float = 0.002,
     plain: DecisionRule | None = None,
-    shifted: tuple[np.ndarray, np.ndarray] | None = None,
-    max_shifted_loss: float = 0.003,
+    shifted: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None,
+    shift_share: float = 0.3,
+    max_shifted_loss: float = 0.02,
 ) -> RuleChoice:
     """Choose how to decide, on dev, so that a flexible rule cannot win by overfitting.
 
@@ -79,6 +82,9 @@ def choose_rule(
     `margin`; of those the largest gain wins and is refitted on all of dev. This is no significance test: a
     switch made by chance is one between rules that are about equal.
 
+    With ``shifted``, the gain is (1 − s) · gain on dev + s · gain on shifted traffic, s = ``shift_share``, and the
+    thresholds are fitted to both in these shares: rules bend to dev's mix of grades, and other traffic has another.
+
     Args:
         probabilities: (n, K), calibrated or not. grades: (n,) in 0 … K−1.
         objective: `macro_f1_qwk` (mean of the two), `macro_f1`, `qwk` or `accuracy`.
@@ -87,9 +93,9 @@ def choose_rule(
         prior: (K,) shares of the grades in training; without it they are counted on dev (one added to each).
         margin: smallest gain worth leaving argmax for, in units of the objective.
         plain: the rule to beat where that is not argmax; argmax is then one of the candidates.
-        shifted: probabilities (m, K) and grades (m,) of other traffic. A rule that gives up more than
-            ``max_shifted_loss`` of the objective there, against ``plain``, is not taken: rules bend to dev's mix of
-            grades, and other traffic has another.
+        shifted: probabilities (m, K), grades (m,) and queries (m,) or None of other traffic.
+        shift_share: what shifted traffic counts for, in [0, 1).
+        max_shifted_loss: a rule that gives up more than this of the objective there, against ``plain``, is not taken.
 
     A grade that dev lacks: the rules fitted to the grades (prior_corrected without `prior`, thresholds) are
     left out. One query only: nothing can be held out, argmax stays. `reason` says so in both cases.
@@ -105,78 +111,50 @@ def choose_rule(
     >>> print(choice.reason)
     thresholds: macro_f1_qwk 1.0000 cross-fitted, 0.2833 above argmax (standard error 0.0223)
     """
-    p, g, K = np.asarray(probabilities, dtype=np.float64), np.asarray(grades, dtype=np.int64), scale.size
     if objective not in OBJECTIVES:
         raise DataError(f"unknown objective {objective!r}", mend=f"use one of {', '.join(OBJECTIVES)}")
-    if len(g) == 0:
-        raise EmptySplitError("there is no dev pair to choose a decision rule on")
-    if p.shape != (len(g), K) or not np.isfinite(p).all() or (groups is not None and len(groups) != len(g)):
-        raise DataError(
-            f"{len(g)} grades on a scale of {K} need finite probabilities ({len(g)}, {K}), got {p.shape}",
-            mend="give one row of probabilities, and one group where groups are given, to each grade",
-        )
-    if g.min() < 0 or g.max() >= K:
-        raise GradeError(f"grades run from {g.min()} to {g.max()}, the scale from 0 to {K - 1}")
-    absent = [scale.names[k] for k in np.flatnonzero(scale.counts(g) == 0)]
+    K, rng = scale.size, np.random.default_rng(seed)
+    known = part_of(probabilities, grades, groups, scale, folds, rng)
+    present = scale.counts(known.grades)
+    absent = [scale.names[k] for k in np.flatnonzero(present == 0)]
     if len(absent) == K - 1:
         raise MissingGradeError(
-            f"every dev pair has the grade {scale.names[g[0]]!r}: no rule can be judged",
+            f"every dev pair has the grade {scale.names[known.grades[0]]!r}: no rule can be judged",
             mend="give dev pairs of several grades",
         )
-    query = np.unique(np.arange(len(g)) if groups is None else np.asarray(groups), return_inverse=True)[1]
-    queries, rng = int(query.max()) + 1, np.random.default_rng(seed)
-    if min(folds, queries) < 2:
+    if known.fold.max() < 1:
         reason = "argmax stays: dev has one query, so nothing can be held out to judge another rule on"
         return RuleChoice(plain or DecisionRule(), (), objective, reason)
-
-    fold = (rng.permutation(queries) % min(folds, queries))[query]
-    weights = rng.multinomial(queries, np.full(queries, 1 / queries), size=200)  # (200, Q)
-    judge, fits = OBJECTIVES[objective], _fits(K, OBJECTIVES[objective], prior, bool(absent), plain)
+    other = (
+        None if shifted is None or len(shifted[1]) == 0 else part_of(*shifted, scale, int(known.fold.max()) + 1, rng)
+    )
+    share = 0.0 if other is None or other.fold.max() < 1 else shift_share
+    judge = OBJECTIVES[objective]
+    fits = _fits(known, other, share, judge, prior, bool(absent), plain, seed)
     default = next(iter(fits))
-    plain_draws, plain_figure, plain_out = np.empty(0), 0.0, 0.0
+    start: tuple[Held, Held | None] | None = None
     table: list[Candidate] = []
     best, best_gain = default, 0.0
     for name, fit in fits.items():
-        held, left_out = np.full(len(g), -1, dtype=np.int64), "dev lacks a grade"
-        if fit is not None:
-            left_out = "too few different expected grades"
-            for k in range(fold.max() + 1):
-                rule = fit(p[fold != k], g[fold != k])
-                held[fold == k] = -1 if rule is None else rule.decide(p[fold == k])
-        if (held < 0).any():
+        held = None if fit is None else held_out(fit, known, other, judge, K)
+        if held is None:
+            left_out = "dev lacks a grade" if fit is None else "too few different expected grades"
             table.append(Candidate(name, np.nan, np.nan, np.nan, f"left out: {left_out}"))
             continue
-        cells = np.bincount(query * K * K + g * K + held, minlength=queries * K * K).reshape(queries, K * K)
-        figure = float(judge(cells.sum(axis=0).reshape(K, K).astype(np.float64)))
-        draws = judge((weights.astype(np.float64) @ cells).reshape(-1, K, K))
-        out = _elsewhere(fit(p, g) if fit else None, shifted, judge, K)
-        if name == default:
-            plain_draws, plain_figure, plain_out = draws, figure, out
-        gain, error = figure - plain_figure, float(np.nanstd(draws - plain_draws))
-        wins = gain > max(error, margin)
-        harms = out < plain_out - max_shifted_loss
+        start = start or held
+        gain, error, lost = gain_of(held, start, share)
+        wins, harms = gain > max(error, margin), lost > max_shifted_loss
         note = f"beats {default}" if wins else f"within noise of {default}" if gain > 0 else f"not above {default}"
         if wins and harms:
-            note += f", but gives up {plain_out - out:.4f} on shifted traffic"
+            note += f", but gives up {lost:.4f} on shifted traffic"
         note = "the default" if name == default else note
-        table.append(Candidate(name, figure, gain, error, note))
+        table.append(Candidate(name, held[0].figure, gain, error, note))
         if wins and not harms and gain > best_gain:
             best, best_gain = name, gain
-    rule = (plain or DecisionRule()) if best == default else fits[best](p, g)  # type: ignore[misc]
+    rule = (plain or DecisionRule()) if best == default else fits[best](slice(None), slice(None))  # type: ignore[misc]
     won = next(row for row in table if row.rule == best)
     reason = _reason(won, default, table, objective, absent)
     return RuleChoice(rule or DecisionRule(), tuple(table), objective, reason, figure=won.figure)
-
-
-def _elsewhere(
-    rule: DecisionRule | None, shifted: tuple[np.ndarray, np.ndarray] | None, judge: Callable, K: int
-) -> float:
-    """The objective of a rule on shifted traffic; 0 where there is none or it is undefined."""
-    if rule is None or shifted is None or len(shifted[1]) == 0:
-        return 0.0
-    cells = np.bincount(np.asarray(shifted[1]) * K + rule.decide(shifted[0]), minlength=K * K).reshape(K, K)
-    value = float(judge(cells.astype(np.float64)))
-    return value if np.isfinite(value) else 0.0
 
 
 def _reason(row: Candidate, default: str, table: Sequence[Candidate], objective: str, absent: list[str]) -> str:
@@ -192,25 +170,44 @@ def _reason(row: Candidate, default: str, table: Sequence[Candidate], objective:
     return text + (left_out if absent else "")
 
 
-Fit = Callable[[np.ndarray, np.ndarray], DecisionRule | None]
-
-
 def _fits(
-    K: int, judge: Callable, prior: Sequence[float] | None, incomplete: bool, plain: DecisionRule | None
+    known: Part,
+    other: Part | None,
+    share: float,
+    judge: Callable,
+    prior: Sequence[float] | None,
+    incomplete: bool,
+    plain: DecisionRule | None,
+    seed: int,
 ) -> dict[str, Fit | None]:
-    """Every candidate by name, simplest first: (probabilities, grades) → rule; None = not to be fitted."""
+    """Every candidate by name, simplest first: (rows of dev, rows of shifted traffic) → rule; None = not to be
+    fitted."""
+    K = known.probabilities.shape[1]
 
     def corrected(tau: float) -> Fit:
-        def fit(p: np.ndarray, g: np.ndarray) -> DecisionRule:
+        def fit(rows: Rows, _: Rows) -> DecisionRule:
+            g = known.grades[rows]
             counted = (np.bincount(g, minlength=K) + 1) / (len(g) + K)
             shares = counted.tolist() if prior is None else prior
             return DecisionRule("prior_corrected", prior=tuple(shares), tau=tau)
 
         return fit
 
+    def thresholds(rows: Rows, others: Rows) -> DecisionRule | None:
+        parts = [(known, rows, 1 - share)] + ([(other, others, share)] if other is not None and share else [])
+        p = np.concatenate([part.probabilities[at] for part, at, _ in parts])
+        g = np.concatenate([part.grades[at] for part, at, _ in parts])
+        query = np.concatenate([part.query[at] * 2 + n for n, (part, at, _) in enumerate(parts)])
+        # as many as there are pairs in all, so that a weight is what a pair counts for
+        sizes = [len(part.grades[at]) for part, at, _ in parts]
+        weights = np.concatenate(
+            [np.full(size, weight * sum(sizes) / size) for size, (*_, weight) in zip(sizes, parts, strict=True) if size]
+        )
+        return bagged_thresholds(p, g, judge, query, weights, seed)
+
     rules = [DecisionRule(), DecisionRule("least_cost", power=1), DecisionRule("least_cost", power=2)]
     first = {} if plain is None or plain == DecisionRule() else {PLAIN: plain}
     named = first | {rule.name: rule for rule in rules}
-    fits: dict[str, Fit | None] = {name: (lambda p, g, rule=rule: rule) for name, rule in named.items()}
+    fits: dict[str, Fit | None] = {name: (lambda a, b, rule=rule: rule) for name, rule in named.items()}
     fits |= {f"prior_corrected τ={tau:g}": None if incomplete and prior is None else corrected(tau) for tau in TAUS}
-    return fits | {"thresholds": None if incomplete else lambda p, g: fit_thresholds(p, g, judge)}
+    return fits | {"thresholds": None if incomplete else thresholds}

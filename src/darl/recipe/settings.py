@@ -148,10 +148,13 @@ class DecideSettings(Settings):
 
     rule: Literal["auto", "argmax", "prior_corrected", "least_cost", "thresholds"] = Field(
         default="auto",
-        description="auto: cross-fitted choice on dev_id; the likeliest grade unless another is clearly better",
+        description="auto: cross-fitted choice on dev; the likeliest grade unless another is clearly better",
+    )
+    shift_share: float = Field(
+        default=0.3, ge=0, lt=1, description="auto: weight of dev_ood in the choice; 0 decides for dev_id alone"
     )
     max_ood_loss: float = Field(
-        default=0.003, ge=0, description="auto: how much of the dev_ood objective a rule may give up against likeliest"
+        default=0.02, ge=0, description="auto: how much of the dev_ood objective a rule may give up against likeliest"
     )
 
 

@@ -87,7 +87,8 @@ def decide_on(
             groups=known.groups,
             prior=prior,
             plain=before_shifts(scaling),
-            shifted=None if shifted is None else (softmax(scaling.of(shifted.logits)), shifted.grades),
+            shifted=None if shifted is None else (softmax(scaling.of(shifted.logits)), shifted.grades, shifted.groups),
+            shift_share=recipe.decide.shift_share,
             max_shifted_loss=recipe.decide.max_ood_loss,
         )
         figure = worth(recipe, known, choice.rule, scaling) if choice.figure is None else choice.figure

@@ -1,5 +1,6 @@
 """Strategies: in which order the open candidates are picked. Small classes behind one interface, one registry."""
 
+from darl.dasa.strategies.balanced import Balanced
 from darl.dasa.strategies.base import Context, Strategy, how_far
 from darl.dasa.strategies.diverse import Badge, KCenter, TypiClust
 from darl.dasa.strategies.mixed import Mixed
@@ -8,6 +9,7 @@ from darl.dasa.strategies.simple import Coverage, Margin, Random, Uncertainty
 
 __all__ = [
     "Badge",
+    "Balanced",
     "Context",
     "Coverage",
     "KCenter",

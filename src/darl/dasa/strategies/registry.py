@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from darl.dasa.strategies.balanced import Balanced
 from darl.dasa.strategies.base import Strategy
 from darl.dasa.strategies.diverse import Badge, KCenter, TypiClust
 from darl.dasa.strategies.mixed import Mixed
@@ -19,7 +20,7 @@ def register_strategy(strategy: type[Strategy]) -> type[Strategy]:
     return strategy
 
 
-for _strategy in (Coverage, Random, Uncertainty, Margin, KCenter, Badge, TypiClust, Mixed):
+for _strategy in (Coverage, Random, Uncertainty, Margin, KCenter, Badge, TypiClust, Mixed, Balanced):
     register_strategy(_strategy)
 
 
@@ -27,7 +28,7 @@ def strategy_names() -> list[str]:
     """Every name that :func:`make_strategy` knows.
 
     >>> strategy_names()
-    ['coverage', 'random', 'uncertainty', 'margin', 'k-center', 'badge', 'typiclust', 'dasa'...]
+    ['coverage', 'random', 'uncertainty', 'margin', 'k-center', 'badge', 'typiclust', 'dasa', 'balanced'...]
     """
     return list(_STRATEGIES)
 
