@@ -22,9 +22,9 @@ def row(start: str) -> list[str]:
 
 
 MAIN_JOB = {
-    "patents": "patents_minilm-l6_full_tune.epochs=6_tune.start=probe_cross_entropy_tune.learning_rate=1e-4",
-    "health_zh": "health_zh_me5-small_full_tune.epochs=5_tune.start=probe_tune.learning_rate=1e-4_cross_entropy",
-    "retail": "retail_minilm-l6_full_tune.epochs=4_tune.start=probe_cross_entropy_tune.learning_rate=1e-4",
+    "patents": "patents_minilm-l6_full_tune.epochs=6_cross_entropy",
+    "health_zh": "health_zh_me5-small_full_tune.epochs=5_cross_entropy",
+    "retail": "retail_minilm-l6_full_tune.epochs=4_cross_entropy",
 }
 
 
@@ -34,7 +34,7 @@ MAIN_JOB = {
     [("macro-F1", "f1_gain", 0.00051), ("QWK", "qwk_gain", 0.00051), ("ECE, of the baseline's", "ece_ratio", 0.0051)],
 )
 def test_the_main_job(suite: str, label: str, metric: str, within: float) -> None:
-    figures = headline("main_job")
+    figures = headline("main_job-gpu")
     for cell, split in zip(row(f"{suite} {label}"), ("id", "near", "far"), strict=True):
         shown = float(cell.split()[0].replace("−", "-"))
         assert shown == pytest.approx(figures[f"{MAIN_JOB[suite]}_{split}_{metric}"], abs=within)
@@ -69,6 +69,20 @@ def test_the_main_job_with_an_llm(suite: str, label: str, metric: str, within: f
 def test_the_claims_of_the_ladder(claim: str, name: str) -> None:
     cell = row(claim)[0].removeprefix("× ").split()[0].replace("−", "-")
     assert float(cell) == pytest.approx(headline("ablation")[name], abs=0.0051 if "ratio" in name else 0.00051)
+
+
+@pytest.mark.parametrize("suite", ["patents", "retail", "health_zh"])
+def test_selections(suite: str) -> None:
+    rows = [
+        r for r in read_json(REPO / "benchmarks" / "results" / "selection.json")["rows"]
+        if (r["suite"], r["strategy"], r["budget"]) == (suite, "coverage", 500)
+    ]  # fmt: skip
+    gains = {(r["share"], r["tier"]): r["minus_random"]["macro_f1"] for r in rows}
+    shown = [cell.strip("*").replace("−", "-") for cell in row_of("## Selections", suite)]
+    for cell, share in zip(shown, (0.05, 0.2, 0.5), strict=False):
+        figures = [float(part.strip("[],")) for part in cell.split()]
+        assert figures == pytest.approx(gains[share, "far"], abs=0.00051)
+    assert float(shown[3]) == pytest.approx(min(gains[share, "id"][0] for share in (0.05, 0.2, 0.5)), abs=0.00051)
 
 
 @pytest.mark.parametrize("suite", ["patents", "retail", "health_zh"])
