@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dasa": LOW | {"memory", "ood", "model"},
     "export": LOW | MIDDLE | {"model"},
     "recipe": LOW,
-    "training": LOW | MIDDLE | {"model", "dasa", "recipe", "progress"},
+    "training": LOW | MIDDLE | {"labelling", "model", "dasa", "recipe", "progress"},
     "verbs": LOW | MIDDLE | {"memory", "model", "dasa", "export", "recipe", "progress", "training"},
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},

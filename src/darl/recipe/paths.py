@@ -20,7 +20,8 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
         folder: what relative paths are relative to.
 
     Paths are: every source under ``data`` (globs too; not ``hf://…``), ``backbone.name`` where it begins with
-    a dot (any other name is an embedded or a hub one), ``teacher.model``, ``rounds.labels``, ``interpolate.before``,
+    a dot (any other name is an embedded or a hub one), ``teacher.model``, ``rounds.labels``,
+    ``rounds.judge.gold`` and ``.guideline``, ``interpolate.before``,
     and ``interpolate.start`` unless it is ``start``.
     """
     section = data.get("data")
@@ -46,6 +47,12 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
     rounds = data.get("rounds")
     if isinstance(rounds, dict) and "labels" in rounds:
         rounds["labels"] = _source(rounds["labels"], folder)
+    judge = rounds.get("judge") if isinstance(rounds, dict) else None
+    if isinstance(judge, dict):
+        if "gold" in judge:
+            judge["gold"] = _source(judge["gold"], folder)
+        if "guideline" in judge:
+            judge["guideline"] = _absolute(judge["guideline"], folder)
 
 
 def _source(value: Any, folder: Path) -> Any:

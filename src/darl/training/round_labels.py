@@ -13,6 +13,8 @@ from darl.progress import Reporter
 from darl.recipe.rounds import RoundsSettings
 from darl.recipe.settings import Recipe
 from darl.storage import read_json
+from darl.training.processes import barrier, is_main
+from darl.training.round_judge import judge_picks
 from darl.training.round_picks import PICKED, picks_of
 from darl.training.run import Run, Stage
 from darl.training.splits import read_source
@@ -29,6 +31,7 @@ def label_stage(
     *,
     before: Path,
     columns: list[str],
+    dev: PairTable,
     picked: Stage,
     run: Run,
     reporter: Reporter,
@@ -38,9 +41,11 @@ def label_stage(
     Args:
         before: the finished run that picked; named in the command that labels.
         columns: of the training pairs; of the pool's others none is kept.
+        dev: dev_id, which a judge is measured on where it has no gold of its own.
 
     Raises:
         LabelsAwaitedError: nobody has labelled the picks yet.
+        JudgeError: a judge that does not answer, costs too much, or agrees too little with known grades.
         DataError: labels that do not belong to the picks; UnlabelledPicksError: some are missing.
     """
     scale, file = recipe.grades.scale(), _labelled_file(run.folder)
@@ -48,7 +53,12 @@ def label_stage(
         done = _done_before(run, picked)
         if done is not None:
             return done
-        raise _awaited(run.folder, before, picked.result["picked"])
+        if settings.judge is None:
+            raise _awaited(run.folder, before, picked.result["picked"])
+        if is_main():
+            judge_picks(recipe, settings.judge, dev, run.folder / PICKED, run.folder / LABELLED, reporter)
+        barrier()
+        file = _labelled_file(run.folder)
     labels = _read_labels(recipe, settings, file, scale)
     stage = run.stage(
         NAME,

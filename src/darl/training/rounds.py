@@ -32,6 +32,7 @@ from darl.storage import atomic_file, atomic_write_json, atomic_write_text, stor
 from darl.training.learning_curve import curve_rows, curve_text
 from darl.training.one_run import FitResult, fit_one, publish
 from darl.training.processes import barrier, is_main
+from darl.training.round_judge import require_judge
 from darl.training.round_labels import LABELLED, label_stage
 from darl.training.round_picks import picks_of, select_stage
 from darl.training.run import RecipeFolder, Run, Stage
@@ -50,6 +51,8 @@ def fit_rounds(recipe: Recipe, folder: Path, reporter: Reporter, *, redo: bool =
     started, settings = time.perf_counter(), recipe.rounds
     assert settings is not None
     make_strategy(settings.strategy)  # an unknown one is refused before the work
+    if settings.judge is not None:
+        require_judge()
     if (folder / "recipe.yaml").exists() and not _has_rounds(folder):
         raise RunError(
             "the folder holds a run without rounds", where=folder, mend="choose another folder with --run or `output`"
@@ -129,6 +132,7 @@ def _label(
         settings,
         before=before,
         columns=splits.train.column_names,
+        dev=splits.dev_id,
         picked=picked,
         run=run,
         reporter=reporter,

@@ -1,0 +1,108 @@
+"""Rounds whose labels come from a language model, asked over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from judge_world import Asked, Told, error, serving
+from rounds_world import rounds_dict, write_pool
+
+from darl.errors import DarlError
+from darl.recipe.file import load_recipe
+from darl.recipe.settings import Recipe
+from darl.recipe.yaml_text import dump_yaml
+from darl.storage import read_json
+from darl.training.pipeline import fit
+
+
+@pytest.fixture(scope="module")
+def pool(world: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pool(world, tmp_path_factory.mktemp("pool"))
+
+
+@pytest.fixture(scope="module")
+def truth(world: dict[str, str], pool: Path) -> dict[tuple[str, str], str]:
+    """The grades of dev and pool, which an honest judge gives."""
+    rows = [json.loads(line) for path in (pool, Path(world["dev_id"])) for line in path.read_text("utf-8").splitlines()]
+    return {(row["query"], row["item"]): row["grade"] for row in rows}
+
+
+def honest(truth: dict[tuple[str, str], str]):
+    def behave(asked: Asked) -> Told:
+        grade = truth[asked.pair["query"], asked.pair["item"]]
+        return Told(json.dumps({"grade": grade}))
+
+    return behave
+
+
+def judged_recipe(world: dict[str, str], backbone: Path, pool: Path, url: str, **judge: object) -> Recipe:
+    asked = {"endpoint": url, "model": "tiny-judge", "min_agreement": 0.6, "gold_pairs": 12, **judge}
+    rounds = {"labels": None, "judge": asked, "count": 1}
+    return Recipe.model_validate(rounds_dict(world, backbone, pool, rounds=rounds))
+
+
+def test_the_loop_closes_without_people(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, truth: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    with serving(honest(truth)) as server:
+        done = fit(judged_recipe(world, tiny_encoder, pool, server.url), run=tmp_path, quiet=True)
+        asked = len(server.asked)
+        assert asked == 12 + 6, "gold pairs, then the picks"
+        again = fit(judged_recipe(world, tiny_encoder, pool, server.url), run=tmp_path, quiet=True)
+        assert len(server.asked) == asked, "a finished round asks nothing"
+    assert again.metrics["rounds"] == done.metrics["rounds"] == ["rounds/0", "rounds/1"]
+    folder = tmp_path / "rounds" / "1"
+    rows = [json.loads(line) for line in (folder / "stages/label/labelled.jsonl").read_text("utf-8").splitlines()]
+    assert len(rows) == 6
+    assert all(truth[row["query"], row["item"]] == row["grade"] for row in rows)
+    assert all("tiny-judge" in row["labelled_by"] for row in rows)
+    assert read_json(folder / "labelled.judge.json")["agreement"]["pairs"] == 12
+
+
+def test_a_judge_that_agrees_too_little_stops_the_fit_and_a_better_one_goes_on(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, truth: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    with serving(lambda asked: Told(json.dumps({"grade": "irrelevant"}))) as server, pytest.raises(DarlError) as told:
+        fit(judged_recipe(world, tiny_encoder, pool, server.url), run=tmp_path, quiet=True)
+    assert "no label was written" in str(told.value)
+    assert not (tmp_path / "rounds/1/labelled.jsonl").exists()
+    assert (tmp_path / "rounds/0/model/darl.json").exists(), "the first fit is kept"
+    with serving(honest(truth)) as server:
+        recipe = judged_recipe(world, tiny_encoder, pool, server.url, model="better-judge")
+        done = fit(recipe, run=tmp_path, quiet=True, redo=True)
+    assert len(done.metrics["rounds"]) == 2
+
+
+def test_an_endpoint_that_fails_on_the_way_is_asked_no_pair_twice(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, truth: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    right = honest(truth)
+    with serving(*[right] * 14, error(401, "the key has run out")) as server:
+        recipe = judged_recipe(world, tiny_encoder, pool, server.url, concurrency=1)
+        with pytest.raises(DarlError, match="key"):
+            fit(recipe, run=tmp_path, quiet=True)
+        server.behave = right
+        fit(recipe, run=tmp_path, quiet=True)
+        pairs = [tuple(sorted(asked.pair.items())) for asked in server.asked]
+    assert len(set(pairs)) == 18
+    assert len(pairs) == 18 + 1, "the refused one alone is asked again"
+
+
+def test_labels_and_a_judge_together_are_refused(world: dict[str, str], tiny_encoder: Path, pool: Path) -> None:
+    asked = {"endpoint": "http://127.0.0.1:1/v1", "model": "m", "min_agreement": 0.5}
+    with pytest.raises(ValueError, match="not both"):
+        Recipe.model_validate(rounds_dict(world, tiny_encoder, pool, rounds={"judge": asked}))
+
+
+def test_paths_of_the_judge_are_meant_from_the_recipes_folder(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, tmp_path: Path
+) -> None:
+    asked = {"endpoint": "http://127.0.0.1:1/v1", "model": "m", "min_agreement": 0.5}
+    asked |= {"gold": "gold.jsonl", "guideline": "guide.md"}
+    data = rounds_dict(world, tiny_encoder, pool, rounds={"labels": None, "judge": asked})
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(data), encoding="utf-8")
+    judge = load_recipe(tmp_path / "recipe.yaml").rounds.judge
+    assert judge.guideline == str(tmp_path / "guide.md")
+    assert judge.gold.path == str(tmp_path / "gold.jsonl")
