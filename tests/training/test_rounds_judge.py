@@ -106,3 +106,30 @@ def test_paths_of_the_judge_are_meant_from_the_recipes_folder(
     judge = load_recipe(tmp_path / "recipe.yaml").rounds.judge
     assert judge.guideline == str(tmp_path / "guide.md")
     assert judge.gold.path == str(tmp_path / "gold.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"endpoint": "localhost"}, "endpoint"),
+        ({"guideline": "nowhere.md"}, "nowhere.md"),
+        ({"key_env": "NO_SUCH_KEY_OF_DARL"}, "NO_SUCH_KEY_OF_DARL"),
+        ({"samples": 3, "temperature": 0.0}, "one sample"),
+    ],
+)
+def test_what_the_judge_cannot_be_asked_with_is_refused_before_the_first_fit(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, tmp_path: Path, wrong: dict[str, object], said: str
+) -> None:
+    recipe = judged_recipe(world, tiny_encoder, pool, **{"url": "http://127.0.0.1:1/v1", **_as_url(wrong)})
+    with pytest.raises(DarlError, match=said):
+        fit(recipe, run=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "rounds" / "0" / "model").exists()
+
+
+def _as_url(wrong: dict[str, object]) -> dict[str, object]:
+    return {"url" if name == "endpoint" else name: value for name, value in wrong.items()}
+
+
+def test_a_budget_without_a_price_is_refused(world: dict[str, str], tiny_encoder: Path, pool: Path) -> None:
+    with pytest.raises(ValueError, match="needs a `price`"):
+        judged_recipe(world, tiny_encoder, pool, "http://127.0.0.1:1/v1", budget=2.0)

@@ -34,7 +34,15 @@ class RoundJudgeSettings(Settings):
         default=None, description="of a million tokens sent, and of a million answered"
     )
     budget: float | None = Field(default=None, gt=0, description="the most that a round's labels may cost")
-    key_env: str | None = Field(default=None, description="the environment variable with the key; DARL_JUDGE_KEY")
+    key_env: str | None = Field(
+        default=None, description="the environment variable with the key; default DARL_JUDGE_KEY, which may be unset"
+    )
+
+    @model_validator(mode="after")
+    def _can_count_what_it_spends(self) -> RoundJudgeSettings:
+        if self.budget is not None and self.price is None:
+            raise ValueError("a `budget` needs a `price`: what a million tokens cost, sent and answered")
+        return self
 
 
 class RoundsSettings(Settings):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from darl.errors import RecipeError
 from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.rounds import RoundJudgeSettings
@@ -13,9 +15,30 @@ from darl.training.splits import read_source
 UNLABELLED = "unlabelled.jsonl"
 
 
-def require_judge() -> None:
-    """Raises MissingExtraError now, not after the first fit, where the judge's package is missing."""
-    import darl.labelling.judge  # noqa: F401
+ASKED = {"samples", "temperature", "max_tokens", "concurrency", "timeout"}
+
+
+def require_judge(settings: RoundJudgeSettings) -> None:
+    """Refuse now, not after the first fit, what the judge cannot be asked with.
+
+    Raises:
+        MissingExtraError: its package is missing. JudgeError: an address, a number or a key that will not do.
+        RecipeError: there is no such guideline.
+    """
+    from darl.labelling.judge import JudgeError, JudgeSettings
+
+    chosen = {name: value for name, value in settings.model_dump(include=ASKED).items() if value is not None}
+    JudgeSettings(settings.endpoint, settings.model, **chosen)
+    if settings.guideline is not None and not Path(settings.guideline).is_file():
+        raise RecipeError(
+            f"no such file: {settings.guideline}", where="rounds.judge.guideline", mend="name the file of the guideline"
+        )
+    if settings.key_env is not None and not os.environ.get(settings.key_env):
+        raise JudgeError(
+            f"the environment variable {settings.key_env} is empty",
+            where="rounds.judge.key_env",
+            mend=f"export {settings.key_env}=… first",
+        )
 
 
 def judge_picks(
@@ -48,7 +71,7 @@ def judge_picks(
         min_agreement=settings.min_agreement,
         measure=settings.measure,
         guideline=settings.guideline,
-        settings=settings.model_dump(include={"samples", "temperature", "max_tokens", "concurrency", "timeout"}),
+        settings=settings.model_dump(include=ASKED),
         prices=None if settings.price is None else Prices(*settings.price, budget=settings.budget),
         key_env=settings.key_env,
         min_confidence=settings.min_confidence,

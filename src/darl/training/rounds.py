@@ -52,7 +52,7 @@ def fit_rounds(recipe: Recipe, folder: Path, reporter: Reporter, *, redo: bool =
     assert settings is not None
     make_strategy(settings.strategy)  # an unknown one is refused before the work
     if settings.judge is not None:
-        require_judge()
+        require_judge(settings.judge)
     if (folder / "recipe.yaml").exists() and not _has_rounds(folder):
         raise RunError(
             "the folder holds a run without rounds", where=folder, mend="choose another folder with --run or `output`"
