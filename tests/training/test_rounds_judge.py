@@ -44,14 +44,27 @@ def judged_recipe(world: dict[str, str], backbone: Path, pool: Path, url: str, *
 
 
 def test_the_loop_closes_without_people(
-    world: dict[str, str], tiny_encoder: Path, pool: Path, truth: dict[tuple[str, str], str], tmp_path: Path
+    world: dict[str, str],
+    tiny_encoder: Path,
+    pool: Path,
+    truth: dict[tuple[str, str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("KEY_OF_A_TEST", "secret")
+
+    def recipe() -> Recipe:
+        return judged_recipe(world, tiny_encoder, pool, server.url, key_env="KEY_OF_A_TEST")
+
     with serving(honest(truth)) as server:
-        done = fit(judged_recipe(world, tiny_encoder, pool, server.url), run=tmp_path, quiet=True)
+        done = fit(recipe(), run=tmp_path, quiet=True)
         asked = len(server.asked)
         assert asked == 12 + 6, "gold pairs, then the picks"
-        again = fit(judged_recipe(world, tiny_encoder, pool, server.url), run=tmp_path, quiet=True)
+        assert all(one.headers["authorization"] == "Bearer secret" for one in server.asked)
+        again = fit(recipe(), run=tmp_path, quiet=True)
         assert len(server.asked) == asked, "a finished round asks nothing"
+    monkeypatch.delenv("KEY_OF_A_TEST")  # nor does it need what asking needs
+    fit(recipe(), run=tmp_path, quiet=True)
     assert again.metrics["rounds"] == done.metrics["rounds"] == ["rounds/0", "rounds/1"]
     folder = tmp_path / "rounds" / "1"
     rows = [json.loads(line) for line in (folder / "stages/label/labelled.jsonl").read_text("utf-8").splitlines()]

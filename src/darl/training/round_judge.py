@@ -13,8 +13,6 @@ from darl.recipe.settings import Recipe
 from darl.training.splits import read_source
 
 UNLABELLED = "unlabelled.jsonl"
-
-
 ASKED = {"samples", "temperature", "max_tokens", "concurrency", "timeout"}
 
 

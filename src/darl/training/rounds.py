@@ -51,7 +51,7 @@ def fit_rounds(recipe: Recipe, folder: Path, reporter: Reporter, *, redo: bool =
     started, settings = time.perf_counter(), recipe.rounds
     assert settings is not None
     make_strategy(settings.strategy)  # an unknown one is refused before the work
-    if settings.judge is not None:
+    if settings.judge is not None and not _labelled(folder, settings.count):
         require_judge(settings.judge)
     if (folder / "recipe.yaml").exists() and not _has_rounds(folder):
         raise RunError(
@@ -87,6 +87,11 @@ def refuse_rounds_in(folder: Path) -> None:
 
 def _has_rounds(folder: Path) -> bool:
     return (folder / ROUNDS / "recipe.yaml").exists()
+
+
+def _labelled(folder: Path, number: int) -> bool:
+    """Whether a round has its labels, so that nobody is asked for it any more."""
+    return (round_folder(folder, number) / "stages" / "label" / "stage.json").is_file()
 
 
 def round_folder(folder: Path, number: int) -> Path:
