@@ -57,6 +57,18 @@ def test_int8_is_near_and_another_graph(model: RelevanceModel, exported: Path) -
     assert (exported / "model.int8.onnx").stat().st_size < (exported / "model.onnx").stat().st_size
 
 
+def test_int8_of_a_pair_does_not_depend_on_its_batch(exported: Path) -> None:
+    found = OnnxModel(exported)
+    together = found.score(queries=QUERIES, items=ITEMS, tokens_per_batch=100_000).probabilities
+    apart = found.score(queries=QUERIES, items=ITEMS, tokens_per_batch=1).probabilities
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+
+
+def test_no_guard_of_attention_is_left(exported: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    assert "IsNaN" not in {node.op_type for node in onnx.load(str(exported / "model.onnx")).graph.node}
+
+
 def test_the_report_stays_with_the_export(exported: Path) -> None:
     facts = json.loads((exported / "darl-onnx.json").read_text())
     assert [one["graph"] for one in facts["parity"]] == ["float32", "int8"]

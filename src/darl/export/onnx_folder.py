@@ -10,7 +10,8 @@ import numpy as np
 
 from darl.errors import ModelError
 from darl.evaluation import evaluate_predictions
-from darl.export.onnx_graph import write_graph, write_int8
+from darl.export.int8_graph import write_int8
+from darl.export.onnx_graph import write_graph
 from darl.export.onnx_model import FACTS, FLOAT, INT8, OnnxModel
 from darl.model import RelevanceModel
 from darl.model.saving import plain_tokenizer_class

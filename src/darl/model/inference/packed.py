@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, head_of
 from darl.model.inference.attention import PackingError, make_layout, packed_attention
+from darl.model.inference.lean import lean_modules
 from darl.model.inference.packs import Pack, make_packs
 from darl.model.inference.prefix_tree import PrefixTree
 from darl.model.inference.reading import Read, Wanted, is_last_layer
@@ -98,6 +99,7 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
     caught: dict[str, torch.Tensor] = {}
     ends = _tensor(_ends(network, pack) if at_end else _starts(tree), device)
     narrow = None if causal or wanted.layer is not None else last_attention(body)
+    end_part = last_feed_forward(body) if at_end and wanted.layer is None else None
 
     def reshape(_module: object, _args: object, output: Any) -> Any:
         """What the classifier gets: the token that it reads of each pair, as rows of one token."""
@@ -116,14 +118,26 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
     def only_read(_module: object, _args: object, output: tuple) -> tuple:
         return output[0][:, ends], *output[1:]
 
+    def only_ends(_module: object, args: tuple) -> tuple:
+        caught["all"] = args[0]
+        return args[0][:, ends], *args[1:]
+
+    def at_their_places(_module: object, _args: object, output: Any) -> Any:
+        part = output[0] if isinstance(output, tuple) else output
+        whole = torch.zeros_like(caught.pop("all")).index_copy_(1, ends, part)  # the rest is never read
+        return (whole, *output[1:]) if isinstance(output, tuple) else whole
+
     hooks = [body.register_forward_hook(reshape)]
     if narrow is not None:
         hooks.append(narrow.register_forward_hook(only_read))
+    if end_part is not None:
+        hooks.append(end_part.register_forward_pre_hook(only_ends))
+        hooks.append(end_part.register_forward_hook(at_their_places))
     if wanted.head:
         hooks.append(head_of(network).register_forward_pre_hook(catch))
     options = {"use_cache": False} if causal else {}
     try:
-        with packed_attention(network, layout):
+        with packed_attention(network, layout), lean_modules(network):
             whole = network if wanted.head and not at_end else body
             output = whole(**inputs, **options, output_hidden_states=early)
             if at_end:
@@ -149,6 +163,18 @@ def last_attention(body: PreTrainedModel) -> torch.nn.Module | None:
     built_so = all(hasattr(last, name) for name in ("intermediate", "output", "feed_forward_chunk"))
     norm_within = hasattr(getattr(attention, "output", None), "LayerNorm")
     return attention if built_so and norm_within else None
+
+
+def last_feed_forward(body: PreTrainedModel) -> torch.nn.Module | None:
+    """The last layer's feed-forward part of a decoder built like Llama, which works on each token alone.
+
+    None where the layers are built otherwise.
+    """
+    layers = getattr(body, "layers", None)
+    if not isinstance(layers, torch.nn.ModuleList) or not len(layers):
+        return None
+    part = getattr(layers[-1], "mlp", None)
+    return part if isinstance(part, torch.nn.Module) else None
 
 
 def body_of(network: PreTrainedModel) -> PreTrainedModel:
