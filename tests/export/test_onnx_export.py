@@ -64,9 +64,11 @@ def test_int8_of_a_pair_does_not_depend_on_its_batch(exported: Path) -> None:
     np.testing.assert_allclose(together, apart, atol=1e-5)
 
 
-def test_no_guard_of_attention_is_left(exported: Path) -> None:
+def test_attention_is_one_operator(exported: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    assert "IsNaN" not in {node.op_type for node in onnx.load(str(exported / "model.onnx")).graph.node}
+    kinds = [node.op_type for node in onnx.load(str(exported / "model.onnx")).graph.node]
+    assert kinds.count("Attention") == 2  # layers
+    assert "Softmax" not in kinds
 
 
 def test_the_report_stays_with_the_export(exported: Path) -> None:

@@ -35,11 +35,10 @@ def write_int8(source: Path, target: Path) -> None:
     """
     onnx = onnx_library("onnx")
     model = onnx.load(str(source))
-    weights = {one.name: one for one in model.graph.initializer}
+    weights = _weights(model.graph)
     made, constants, rounded = [], _constants(), set()
     for node in model.graph.node:
-        weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
-        if weight is None or len(weight.dims) != 2:
+        if node.op_type != "MatMul" or node.input[1] not in weights:
             made.append(node)
             continue
         tokens = node.input[0]
@@ -47,7 +46,9 @@ def write_int8(source: Path, target: Path) -> None:
             made += _rounded(tokens)
             rounded.add(tokens)
         made += _product(tokens, node.input[1], node.output[0])
-        constants |= _rounded_weights(node.input[1], onnx.numpy_helper.to_array(weight))
+        constants |= _rounded_weights(node.input[1], weights[node.input[1]])
+    read = {name for node in made for name in node.input}
+    made = [node for node in made if node.output[0] in read or node.output[0] not in weights]  # transposed in vain
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in made]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -98,6 +99,18 @@ def products_overflow() -> bool:
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": np.full((1, 64), 255, dtype=np.uint8)})
     return bool((found != 64 * 255 * 127).any())
+
+
+def _weights(graph: Any) -> dict[str, np.ndarray]:
+    """Weights (d, m) by the name that a product calls them, as they lie in the graph or transposed by it."""
+    to_array = onnx_library("onnx").numpy_helper.to_array
+    found = {one.name: to_array(one) for one in graph.initializer if len(one.dims) == 2}
+    turned = {
+        node.output[0]: found[node.input[0]].T
+        for node in graph.node
+        if node.op_type == "Transpose" and node.input[0] in found
+    }
+    return found | turned
 
 
 def _constants() -> dict[str, np.ndarray]:

@@ -12,6 +12,8 @@ from darl.errors import DarlError, ModelError
 from darl.export.libraries import onnx_library
 from darl.model import RelevanceModel
 
+OPSET = 23  # the first with an operator for attention; below it ten stand for it, two of them guards never needed here
+
 
 class _Logits(torch.nn.Module):
     """The classifier as a function of its inputs in order, logits alone as its result."""
@@ -50,11 +52,12 @@ def write_graph(model: RelevanceModel, path: Path) -> None:
                 input_names=names,
                 output_names=["logits"],
                 dynamic_shapes={"inputs": tuple(axes for _ in names)},
+                opset_version=OPSET,
+                optimize=False,  # its joined rotary positions are refused by onnxruntime; that folds constants itself
                 dynamo=True,
                 verbose=False,
                 external_data=False,
             )
-        _without_guards(path)
     except DarlError:
         raise
     except Exception as error:
@@ -67,29 +70,6 @@ def write_graph(model: RelevanceModel, path: Path) -> None:
         network.train(was_training)
         network.config._attn_implementation = before
         network.to(device)  # type: ignore[arg-type]
-
-
-def _without_guards(path: Path) -> None:
-    """Take out what guards attention against a token that sees nothing (0 where the softmax gave NaN).
-
-    Torch writes it for any mask; here each token sees at least itself. It took a tenth of the time of an int8 graph.
-    """
-    onnx = onnx_library("onnx")
-    model = onnx.load(str(path))
-    made_by = {name: node for node in model.graph.node for name in node.output}
-    instead, dropped = {}, set()
-    for node in model.graph.node:
-        guard = made_by.get(node.input[0]) if node.op_type == "Where" else None
-        if guard is not None and guard.op_type == "IsNaN" and guard.input[0] == node.input[2]:
-            instead[node.output[0]] = node.input[2]
-            dropped |= {node.output[0], guard.output[0]}
-    kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in model.graph.node if n.output[0] not in dropped]
-    for node in kept:
-        for i, name in enumerate(node.input):
-            node.input[i] = instead.get(name, name)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    onnx.save(model, str(path))
 
 
 def _inputs(model: RelevanceModel) -> list[str]:
