@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--backbone", default="smollm2-135m")
     parser.add_argument("--queries", type=int, default=67)
     parser.add_argument("--items", type=int, help="of each query, where fewer than all")
-    parser.add_argument("--default-queries", type=int, default=3, help="for the run at defaults: bfloat16 is slow")
+    parser.add_argument(
+        "--default-queries", type=int, default=12, help="for the run at defaults: emulated, bfloat16 is slow"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="cpu", help="cuda: both in bfloat16, and no run at each tool's defaults")
@@ -60,7 +62,7 @@ def main() -> None:
             headline |= ratios(found, "same_dtype_ratio" if prompt == "guideline" else "bare_ratio")
             if prompt == "guideline" and not on_gpu:
                 half = save_fresh(args.backbone, prompt, Path(scratch) / "half", dtype=torch.bfloat16)
-                found = compare(half, *few, min(args.repeats, 2), args.device, sharing=False)
+                found = compare(half, *few, args.repeats, args.device, sharing=False)
                 rows += [{"prompt": prompt, "run": "defaults"} | one for one in found]
                 headline |= ratios(found, "default_ratio")
     headline["max_probability_difference"] = max(

@@ -22,6 +22,8 @@ def far(text: str) -> float:
 class FakeModel:
     """Answers what selection asks of a model. Its percentile is 10 × the OOD score, at most 100."""
 
+    scale = SCALE
+
     def __init__(self, source: str = "base") -> None:
         self.ood = SimpleNamespace(feature_spec={"source": source})
         self.scored: list[PairTable] = []

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from dasa_worlds import FakeModel, ShardModel, pool_of, table
 
 from darl.dasa import select
-from darl.dasa.shards import folder_key, score_in_shards
+from darl.dasa.shards import folder_key, pool_arrays, score_in_shards
 from darl.errors import RecipeError, StorageError
+from darl.pairs import PairTable
 
 HERE = Path(__file__).parent
 
@@ -43,6 +45,35 @@ def test_finished_shards_are_not_scored_again(tmp_path):
     assert [len(pairs) for pairs in again.scored] == [20]
     assert sum(done) == 60
     np.testing.assert_array_equal(first.candidates.ood_scores, second.candidates.ood_scores)
+
+
+def test_an_engine_scores_what_is_missing_in_any_order(tmp_path):
+    pool, done = pool_of(103, 20), []
+    here = score_in_shards(ShardModel(), pool, tmp_path / "here", model_key="m", shard=25)
+
+    class Backwards:
+        asked: ClassVar[list[int]] = []
+
+        def embed(self, shards):
+            for shard in reversed(list(shards)):
+                self.asked.append(shard.number)
+                yield shard.number, pool_arrays(ShardModel(), PairTable.from_pairs(shard.queries, shard.items))
+
+    first = score_in_shards(ShardModel(), pool.take(range(103)), tmp_path / "away", model_key="m", shard=25)
+    (first.folder / "shard-00002.safetensors").unlink()
+    (first.folder / "shard-00004.safetensors").unlink()
+    local = ShardModel()
+    away = score_in_shards(
+        local, pool, tmp_path / "away", model_key="m", shard=25, progress=done.append, engine=Backwards()
+    )
+    assert (Backwards.asked, local.scored, sum(done)) == ([4, 2], [], 103)
+    np.testing.assert_array_equal(here.candidates.ood_scores, away.candidates.ood_scores)
+    np.testing.assert_array_equal(here.features(np.arange(103)), away.features(np.arange(103)))
+
+
+def test_an_engine_needs_a_cache():
+    with pytest.raises(RecipeError, match="name a folder for it"):
+        select(ShardModel(), pool_of(10, 5), budget=1, engine=object())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("change", ["model", "pool", "shard"])
@@ -90,7 +121,7 @@ def test_select_from_a_cache_picks_the_same(tmp_path):
     assert bare.pairs.items == cached.pairs.items
     again = ShardModel()
     select(again, pool, budget=10, cache=tmp_path, strategy="random")
-    assert sum(len(pairs) for pairs in again.scored) == 1  # the scale alone
+    assert not again.scored
     with pytest.raises(RecipeError, match="cache"):
         select(FakeModel(), pool, budget=10, cache=tmp_path)
 

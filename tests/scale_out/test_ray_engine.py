@@ -18,7 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from darl.cli.main import app
+from darl.dasa.pool import open_pool
+from darl.dasa.shards import score_in_shards
 from darl.errors import DataError, ModelError
+from darl.model import RelevanceModel
+from darl.pairs import PairTable
 from darl.scale_out.ray_engine import RayEngine, share_of
 from darl.verbs.score import score_pairs
 from small_model import make_small_model
@@ -168,6 +172,50 @@ def test_an_engine_needs_files(cluster: None, model: Path, tmp_path: Path) -> No
     table = pa.table({"query": ["a"], "item": ["b"]})
     with pytest.raises(DataError, match="only a file"):
         score_pairs(model, table, tmp_path / "out.parquet", engine=RayEngine(model))
+
+
+@pytest.fixture(scope="module")
+def pool(pairs: Path) -> PairTable:
+    return open_pool(pairs).pairs
+
+
+def test_a_pool_on_two_workers_is_as_here_though_one_is_killed(
+    cluster: None, model: Path, pool: PairTable, tmp_path: Path
+) -> None:
+    own = RelevanceModel.from_pretrained(model)
+    here = score_in_shards(own, pool, tmp_path / "here", model_key="m", shard=CHUNK)
+    engine, numbers = RayEngine(model, workers=2), []
+    made, actors = engine._actors, []
+    engine._actors = lambda: actors.extend(made()) or actors  # type: ignore[method-assign,func-returns-value]
+
+    class Killing:
+        def embed(self, shards):
+            for number, arrays in engine.embed(shards):
+                numbers.append(number)
+                if len(numbers) == 3:
+                    os.kill(ray.get(actors[0].process.remote()), signal.SIGKILL)
+                yield number, arrays
+
+    away = score_in_shards(own, pool, tmp_path / "away", model_key="m", shard=CHUNK, engine=Killing())
+    assert sorted(numbers) == list(range(-(-ROWS // CHUNK)))
+    for name in ("ood_scores", "relevance", "probabilities"):
+        np.testing.assert_allclose(getattr(away.candidates, name), getattr(here.candidates, name), atol=1e-5)
+    np.testing.assert_allclose(away.features(np.arange(ROWS)), here.features(np.arange(ROWS)), atol=1e-4)
+
+
+def test_select_from_the_command_line_picks_the_same(cluster: None, model: Path, pairs: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    picks = []
+    for engine in ("local", "ray"):
+        out = tmp_path / f"{engine}.jsonl"
+        arguments = ["select", str(model), str(pairs), "--budget", "20", "-o", str(out), "-q", "--seed", "0"]
+        arguments += ["--cache", str(tmp_path / engine), "--engine", engine, "--workers", "2"]
+        found = CliRunner().invoke(app, arguments)
+        assert found.exit_code == 0, found.output
+        picks.append([json.loads(line)["n"] for line in out.read_text().splitlines()])
+    assert len(picks[0]) == 20
+    assert picks[0] == picks[1]
 
 
 def test_workers_never_claim_more_than_there_is() -> None:

@@ -11,7 +11,7 @@ from small_world import GRADES, small_recipe
 from darl.grades import GradeScale
 from darl.losses import make_loss
 from darl.model import RelevanceModel
-from darl.training.packing import PackedForward, as_encoded, packed_forward
+from darl.training.packing import PackedForward, as_batch, packed_forward
 from darl.training.pipeline import fit
 
 PAIRS = [
@@ -61,7 +61,7 @@ def apart(ours: dict[str, torch.Tensor], plain: dict[str, torch.Tensor]) -> floa
 
 def test_gradients_are_those_of_padded_batches(model: RelevanceModel) -> None:
     forward, rows = in_training(model)
-    packed = forward(as_encoded(rows)).logits
+    packed = forward(as_batch(rows)).logits
     padded = model.network(**model.encoder.pad(rows)).logits
     torch.testing.assert_close(packed, padded, atol=1e-5, rtol=1e-5)
     ours, plain = gradients(model, packed), gradients(model, padded)
@@ -74,7 +74,7 @@ def test_bfloat16_trains_packed_as_padded(model: RelevanceModel) -> None:
     forward, rows = in_training(model)
     plain = gradients(model, model.network(**model.encoder.pad(rows)).logits)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = forward(as_encoded(rows)).logits
+        logits = forward(as_batch(rows)).logits
     assert 0 < apart(gradients(model, logits.float()), plain) < 0.05
 
 
@@ -88,7 +88,7 @@ def test_attention_drops_keys_in_training(tiny_encoder: Path) -> None:
         if type(module).__name__.endswith("SelfAttention"):
             module.dropout = torch.nn.Dropout(0.5)
     encoded = model.encode(queries=[q for q, _ in PAIRS], items=[i for _, i in PAIRS])
-    rows = as_encoded([encoded.row(i) for i in range(len(encoded))])
+    rows = as_batch([encoded.row(i) for i in range(len(encoded))])
     forward = packed_forward(model)
     assert forward is not None
     for training, same in ((True, False), (False, True)):

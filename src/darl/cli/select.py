@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -37,12 +37,19 @@ def select(
     strategy: Annotated[
         str,
         typer.Option(
-            help="How pairs are ranked: coverage, dasa, k-center, typiclust, badge, uncertainty, margin or random."
+            help="Ranks by coverage, balanced, dasa, k-center, typiclust, badge, uncertainty, margin or random."
         ),
     ] = "coverage",
     cache: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keeps the pool's scores and features in shards: a killed run goes on."),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: the workers of a cluster score the pool; needs --cache.")
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="With ray: how many; default one a core or GPU.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="With ray: the cluster; default RAY_ADDRESS, or one of its own here.")
     ] = None,
     columns: Columns = None,
     where: Where = None,
@@ -71,6 +78,12 @@ def select(
         from darl.verbs.run_data import run_splits
 
         file_kind(out)  # an unknown format is refused before the work
+        elsewhere = None
+        if engine == "ray":
+            from darl.scale_out import RayEngine
+
+            folder = model_folder(model)
+            elsewhere = RayEngine(folder, device=device, workers=workers, address=ray_address)
         loaded = as_model(model, device=device)
 
         def known_pairs(path: str, columns: dict[str, str] | None = None) -> Any:
@@ -109,6 +122,7 @@ def select(
                 strategy=strategy,
                 progress=advance,
                 cache=cache,
+                engine=elsewhere,
             )
         write_pairs(picked.pairs, out)
     if output == "json":

@@ -21,6 +21,7 @@ class Scorer(Protocol):
     """What selection asks of a model; :class:`darl.RelevanceModel` answers it."""
 
     ood: Any
+    scale: GradeScale
 
     def score(self, pairs: PairTable, *, ood: bool = True) -> Any:
         """Grades, probabilities, relevance, OOD scores and percentiles of n pairs."""

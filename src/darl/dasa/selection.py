@@ -24,7 +24,7 @@ from darl.dasa.nearest import chunked_features, known_features, nearest_known
 from darl.dasa.picked import Selection, picked_pairs
 from darl.dasa.pool import Pool, open_pool
 from darl.dasa.report import make_report
-from darl.dasa.shards import folder_key, score_in_shards
+from darl.dasa.shards import PoolEngine, folder_key, score_in_shards
 from darl.dasa.strategies import Context, Strategy, make_strategy
 from darl.dasa.text_guards import EmptyGuard, GarbageGuard
 from darl.errors import EmptySplitError, RecipeError
@@ -46,6 +46,7 @@ def select(
     strategy: str | Strategy = "coverage",
     progress: Progress | None = None,
     cache: str | Path | None = None,
+    engine: PoolEngine | None = None,
 ) -> Selection:
     """Picks the pairs of a pool to label next.
 
@@ -65,6 +66,7 @@ def select(
         progress: called with the number of pool pairs scored since the last call.
         cache: a folder for scores and features of the pool, written in shards; the same selection, or another one
             from the same pool with the same model, goes on from them. Needs ``model`` to be a folder.
+        engine: scores the pool elsewhere, as :class:`darl.scale_out.RayEngine` of the same model does; needs a cache.
 
     Raises:
         ModelError: no such model, or it has no OOD reference.
@@ -78,6 +80,10 @@ def select(
         print(selection.to_text())
         selection.pairs.to_jsonl("to_label.jsonl")
     """
+    if engine is not None and cache is None:
+        raise RecipeError(
+            "an engine writes the pool's shards into a cache", where="engine", mend="name a folder for it (--cache)"
+        )
     chosen = make_strategy(strategy)
     budget = _at_least_one("budget", budget)
     per_query = None if per_query is None else _at_least_one("per_query", per_query)
@@ -109,7 +115,7 @@ def select(
         candidates = score_pool(scorer, pairs, progress=progress)
         features = partial(chunked_features, scorer, pairs)
     else:
-        scored = score_in_shards(scorer, pairs, cache, model_key=model_key(model), progress=progress)
+        scored = score_in_shards(scorer, pairs, cache, model_key=model_key(model), progress=progress, engine=engine)
         candidates, features = scored.candidates, scored.features
     context = Context(
         pairs,

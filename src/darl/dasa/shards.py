@@ -9,10 +9,11 @@ The key hashes the model, its OOD reference, the pool's texts and the shard size
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,7 +21,6 @@ from safetensors.numpy import save_file
 
 from darl.dasa.candidates import CHUNK, Candidates, Progress, Scorer, check_finite, require_ood
 from darl.errors import RecipeError, StorageError
-from darl.grades import GradeScale
 from darl.memory import give_back_memory
 from darl.pairs import PairTable
 from darl.storage import atomic_file, atomic_write_json, sha256_file, stable_hash, storage_errors
@@ -29,6 +29,22 @@ SHARD = 8192
 """Pairs of a shard: some seconds to minutes of work, some megabytes of features."""
 
 NUMBERS = ("ood_scores", "ood_percentiles", "grades", "relevance", "probabilities")
+
+
+class PoolShard(NamedTuple):
+    """The texts of one shard that is still to be scored."""
+
+    number: int
+    queries: list[str]
+    items: list[str]
+
+
+class PoolEngine(Protocol):
+    """Scores a pool's shards elsewhere, as :class:`darl.scale_out.RayEngine` does."""
+
+    def embed(self, shards: Iterable[PoolShard]) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:
+        """(number, the arrays of :func:`pool_arrays`) of each shard, in any order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,7 @@ def score_in_shards(
     shard: int = SHARD,
     chunk: int = CHUNK,
     progress: Progress | None = None,
+    engine: PoolEngine | None = None,
 ) -> ScoredPool:
     """Scores a pool shard by shard; shards that are there already are read, not made.
 
@@ -78,6 +95,7 @@ def score_in_shards(
         shard: pairs of a shard.
         chunk: pairs scored at once.
         progress: called with the number of pairs done, those of finished shards included.
+        engine: scores the shards that are missing, in place of ``model``.
 
     Raises:
         ModelError: the model has no OOD reference, or gives scores that are not finite.
@@ -90,23 +108,22 @@ def score_in_shards(
         folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "pool.json").exists():
         atomic_write_json(folder / "pool.json", {**about, "pairs": len(pool)})
-    parts: list[dict[str, np.ndarray]] = []
-    scale: GradeScale | None = None
-    for number, start in enumerate(range(0, len(pool), shard)):
-        path, rows = _path(folder, number), np.arange(start, min(start + shard, len(pool)))
-        if not path.exists():
-            arrays, scale = _scored(model, pool, rows, chunk, progress)
-            with atomic_file(path) as scratch:
-                save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, scratch)
-            del arrays
-            give_back_memory()
-        elif progress:
-            progress(len(rows))
-        parts.append(_numbers(path))
-    if scale is None:  # every shard was there
-        scale = _scored(model, pool, np.arange(min(1, len(pool))), chunk, None)[1]
+    numbers = range(-(-len(pool) // shard))
+    missing = [number for number in numbers if not _path(folder, number).exists()]
+    if progress:
+        progress(sum(_size(pool, shard, number) for number in numbers if number not in set(missing)))
+    if engine is None:
+        _score_here(model, pool, folder, missing, shard, chunk, progress)
+    else:
+        texts = (PoolShard(number, *_texts(pool.take(_rows(pool, shard, number)))) for number in missing)
+        with closing(engine.embed(texts)) as results:  # type: ignore[type-var]
+            for number, arrays in results:
+                _keep(folder, number, arrays)
+                if progress:
+                    progress(_size(pool, shard, number))
+    parts = [_numbers(_path(folder, number)) for number in numbers]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in NUMBERS}
-    candidates = Candidates(scale, **whole)
+    candidates = Candidates(model.scale, **whole)
     check_finite(candidates)
     return ScoredPool(candidates, folder, shard)
 
@@ -124,14 +141,17 @@ def folder_key(folder: str | Path) -> str:
     return stable_hash({str(path.relative_to(folder)): sha256_file(path) for path in files})
 
 
-def _scored(
-    model: Scorer, pool: PairTable, rows: np.ndarray, chunk: int, progress: Progress | None
-) -> tuple[Mapping[str, np.ndarray], GradeScale]:
-    parts, scale = [], None
-    for start in range(0, len(rows), chunk):
-        pairs = pool.take(rows[start : start + chunk])
-        features = np.asarray(model.ood_features(model.encode(pairs)), dtype=np.float32)
-        says: Any = model.score(pairs, ood=False)
+def pool_arrays(
+    model: Scorer, pairs: PairTable, *, chunk: int = CHUNK, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """What a shard holds of n pairs: ``features`` (n, d), and of each pair its OOD score and percentile, grade,
+    relevance score and grade probabilities.
+    """
+    parts = []
+    for start in range(0, len(pairs), chunk):
+        some = pairs.take(np.arange(start, min(start + chunk, len(pairs))))
+        features = np.asarray(model.ood_features(model.encode(some)), dtype=np.float32)
+        says: Any = model.score(some, ood=False)
         out = np.asarray(model.ood.score(features), dtype=np.float64)
         parts.append(
             {
@@ -143,11 +163,40 @@ def _scored(
                 "probabilities": np.asarray(says.probabilities, dtype=np.float32),
             }
         )
-        scale = says.scale
         if progress:
-            progress(len(pairs))
-    assert scale is not None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, scale
+            progress(len(some))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _score_here(
+    model: Scorer,
+    pool: PairTable,
+    folder: Path,
+    missing: list[int],
+    shard: int,
+    chunk: int,
+    progress: Progress | None,
+) -> None:
+    for number in missing:
+        _keep(folder, number, pool_arrays(model, pool.take(_rows(pool, shard, number)), chunk=chunk, progress=progress))
+        give_back_memory()
+
+
+def _keep(folder: Path, number: int, arrays: Mapping[str, np.ndarray]) -> None:
+    with atomic_file(_path(folder, number)) as scratch:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, scratch)
+
+
+def _rows(pool: PairTable, shard: int, number: int) -> np.ndarray:
+    return np.arange(number * shard, min((number + 1) * shard, len(pool)))
+
+
+def _size(pool: PairTable, shard: int, number: int) -> int:
+    return min((number + 1) * shard, len(pool)) - number * shard
+
+
+def _texts(pairs: PairTable) -> tuple[list[str], list[str]]:
+    return list(pairs.queries), list(pairs.items)
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -35,16 +35,25 @@ def head_name(model: nn.Module) -> str:
             module = model.get_submodule(name)
         except AttributeError:
             continue
-        if isinstance(module, nn.Linear):
+        if _linear(module) is not None:
             return name
     raise ModelError(f"{type(model).__name__} has no linear head", mend="use a transformers sequence classifier")
 
 
 def head_of(model: nn.Module) -> nn.Linear:
     """The last linear layer itself: weight (K, d), bias (K,) or None."""
-    module = model.get_submodule(head_name(model))
-    assert isinstance(module, nn.Linear)
-    return module
+    head = _linear(model.get_submodule(head_name(model)))
+    assert head is not None
+    return head
+
+
+def _linear(module: nn.Module) -> nn.Linear | None:
+    """The linear layer that a module is, or that an adapter of peft trains in its place."""
+    trained = getattr(module, "modules_to_save", None)
+    if isinstance(trained, nn.ModuleDict):
+        active: list[str] = list(getattr(module, "active_adapters", []))  # type: ignore[arg-type]
+        module = next((trained[name] for name in active if name in trained), module)
+    return module if isinstance(module, nn.Linear) else None
 
 
 def set_head(model: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
+from darl.dasa.shards import PoolShard
 from darl.errors import DarlError, MissingExtraError, ModelError
 from darl.scale_out.worker import ShardWorker
 from darl.verbs.score_source import Shard
@@ -27,7 +29,7 @@ RETRIES = 3
 
 
 class RayEngine:
-    """Scores shards on a cluster; pass it to :func:`darl.score_pairs` as ``engine``.
+    """Scores shards on a cluster; pass it to :func:`darl.score_pairs` or :func:`darl.select` as ``engine``.
 
     Args:
         model: the folder of a model, a run or an export. Every machine must see it under this path.
@@ -44,6 +46,7 @@ class RayEngine:
     For instance::
 
         darl.score_pairs(model, "pairs.parquet", "scored.parquet", engine=RayEngine(model, workers=8))
+        darl.select(model, "pool.parquet", budget=500, cache="pool-cache", engine=RayEngine(model, workers=8))
     """
 
     def __init__(
@@ -97,19 +100,30 @@ class RayEngine:
         Raises:
             ModelError: a worker cannot load the model, or died on one shard again and again.
         """
+        jobs = ((shard.number, (shard.queries, shard.items, options)) for shard in shards)
+        yield from self._each("score", jobs)
+
+    def embed(self, shards: Iterable[PoolShard]) -> Generator[tuple[int, dict[str, np.ndarray]], None, None]:
+        """(number of the shard, its features and scores) of a pool's shards as they come, not in order.
+
+        Raises:
+            ModelError: as scoring does.
+        """
+        yield from self._each("embed", ((shard.number, (shard.queries, shard.items)) for shard in shards))
+
+    def _each(self, method: str, jobs: Iterator[tuple[int, tuple]]) -> Generator[tuple[int, Any], None, None]:
+        """Each job through a method of some worker: (its number, what came back)."""
         ray, actors = self._ray, self.begin()
         with ExitStack() as stack:
             stack.callback(self.end)
             free = deque(actor for _ in range(AHEAD) for actor in actors)
             waiting: dict[Any, tuple[Any, int]] = {}
-            source = iter(shards)
-            shard = next(source, None)
-            while shard is not None or waiting:
-                while shard is not None and free:
-                    actor = free.popleft()
-                    result = actor.score.remote(shard.queries, shard.items, options)
-                    waiting[result] = actor, shard.number
-                    shard = next(source, None)
+            job = next(jobs, None)
+            while job is not None or waiting:
+                while job is not None and free:
+                    actor, (number, arguments) = free.popleft(), job
+                    waiting[getattr(actor, method).remote(*arguments)] = actor, number
+                    job = next(jobs, None)
                 (done, *_), _ = ray.wait(list(waiting), num_returns=1)
                 actor, number = waiting.pop(done)
                 free.append(actor)
@@ -120,7 +134,7 @@ class RayEngine:
         for actor in actors:
             self._ray.kill(actor)
 
-    def _result(self, done: Any, number: int) -> pa.Table:
+    def _result(self, done: Any, number: int) -> Any:
         ray = self._ray
         try:
             return ray.get(done)

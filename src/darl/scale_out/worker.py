@@ -1,4 +1,4 @@
-"""What one worker process does: load the model once, then score shard after shard."""
+"""What one worker process does: load the model once, then score shard after shard, of pairs or of a pool."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
+from darl.dasa.shards import pool_arrays
 from darl.memory import give_back_memory
+from darl.pairs import PairTable
 
 
 class ShardWorker:
@@ -37,6 +40,12 @@ class ShardWorker:
         encoded = self.model.encode(queries=queries, items=items)
         found = self.model.score_encoded(encoded, **options).to_arrow()
         give_back_memory()  # a shard takes seconds, the call milliseconds; a worker lives for millions of pairs
+        return found
+
+    def embed(self, queries: Sequence[str], items: Sequence[str]) -> dict[str, np.ndarray]:
+        """What a shard of a pool holds of these pairs: :func:`darl.dasa.shards.pool_arrays`."""
+        found = pool_arrays(self.model, PairTable.from_pairs(queries, items))  # type: ignore[arg-type]
+        give_back_memory()
         return found
 
     def process(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -20,7 +21,16 @@ from darl.model.encoding import EncodedPairs
 from darl.model.inference.packed import packed_logits
 from darl.model.inference.support import why_not_packed
 from darl.training.dropout import attention_dropout
+from darl.training.lower_layers import LowerLayers
 from darl.training.processes import world_size
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Some pairs, and which of the training pairs they are where they are of these."""
+
+    encoded: EncodedPairs
+    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -28,9 +38,12 @@ class PackedForward:
     """Stands in for ``network(**batch)``: logits of pairs that no batch has padded, (n, K) with their gradients."""
 
     network: PreTrainedModel
+    lower: LowerLayers | None = None
 
-    def __call__(self, encoded: EncodedPairs) -> SequenceClassifierOutput:
-        return SequenceClassifierOutput(logits=packed_logits(self.network, encoded))  # type: ignore[arg-type]
+    def __call__(self, batch: PackedBatch) -> SequenceClassifierOutput:
+        within = None if self.lower is None or batch.rows is None else self.lower.above(batch.rows)
+        logits = packed_logits(self.network, batch.encoded, within=within)
+        return SequenceClassifierOutput(logits=logits)  # type: ignore[arg-type]
 
 
 def packed_forward(model: RelevanceModel) -> PackedForward | None:
@@ -50,6 +63,7 @@ def packed_forward(model: RelevanceModel) -> PackedForward | None:
         network.train(was_training)
 
 
-def as_encoded(rows: Sequence[dict[str, Any]]) -> EncodedPairs:
-    """Encoded examples of one batch as pairs."""
-    return EncodedPairs({name: [row[name] for row in rows] for name in rows[0]})
+def as_batch(rows: Sequence[dict[str, Any]]) -> PackedBatch:
+    """Encoded examples of one batch; ``row`` is the number of a training pair."""
+    numbers = np.array([row["row"] for row in rows], dtype=np.int64) if "row" in rows[0] else None
+    return PackedBatch(EncodedPairs({name: [row[name] for row in rows] for name in rows[0] if name != "row"}), numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from darl.model.head import head_name, is_head_parameter
 from darl.progress import Advance
 from darl.recipe.settings import LoraSettings, Recipe, TuneSettings
 from darl.training.dropout import set_dropout
-from darl.training.packing import as_encoded, packed_forward
+from darl.training.lower_layers import layer_stack, lower_layers
+from darl.training.packing import as_batch, packed_forward
 from darl.training.processes import is_main
 from darl.training.splits import SoftTargets
 from darl.training.trainer import PACKED, train
@@ -69,7 +71,12 @@ def tune_model(
             outputs.logits, aside["grades"], aside.get("weights"), c, aside.get("targets"), aside.get("share")
         )
 
-    packed = packed_forward(model)
+    packed, rows = packed_forward(model), training_rows(encoded, grades, weights, taught)
+    if packed is not None and settings.freeze_layers and settings.epochs > 1:
+        lower = lower_layers(model.network, encoded, settings.freeze_layers)
+        if lower is not None:
+            packed = replace(packed, lower=lower)
+            rows = [row | {"row": number} for number, row in enumerate(rows)]
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         aside = {"grades": torch.tensor([row.pop("grades") for row in rows])}
@@ -77,7 +84,7 @@ def tune_model(
             if name in rows[0]:
                 aside[name] = torch.tensor(np.array([row.pop(name) for row in rows], dtype=np.float32))
         if packed is not None:
-            return aside | {PACKED: as_encoded(rows)}
+            return aside | {PACKED: as_batch(rows)}
         return model.encoder.pad(rows) | aside
 
     def objective(out: Any) -> float:
@@ -87,7 +94,7 @@ def tune_model(
     try:
         logged = train(
             network,
-            training_rows(encoded, grades, weights, taught),
+            rows,
             collate,
             loss_of,
             settings,
@@ -176,11 +183,12 @@ def freeze(network: PreTrainedModel, *, embeddings: bool, layers: int) -> None:
     if embeddings or layers:
         frozen += [body.get_submodule(name) for name in ("embeddings", "embed_tokens", "wte") if _has(body, name)]
     if layers:
-        names = ("layers", "encoder.layer", "transformer.layer", "h", "layer")
-        stack = next((body.get_submodule(name) for name in names if _has(body, name)), None)
-        if not isinstance(stack, nn.ModuleList) or layers > len(stack):
-            has = len(stack) if isinstance(stack, nn.ModuleList) else "no known"
+        stack = layer_stack(network)
+        if stack is None or layers > len(stack):
+            has = len(stack) if stack is not None else "no known"
             raise RecipeError(f"cannot freeze {layers} layers: the backbone has {has}", where="tune.freeze_layers")
+        for layer in stack[:layers]:
+            set_dropout(layer, 0.0)  # what cannot learn need not be disturbed
         frozen += list(stack[:layers])
     for module in frozen:
         for parameter in module.parameters():

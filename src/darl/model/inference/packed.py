@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,23 @@ def read_packed(
         yield pack.pairs, Read(*(None if x is None else x[answer] for x in (read.logits, read.inputs, read.pooled)))
 
 
-def packed_logits(network: PreTrainedModel, encoded: EncodedPairs) -> torch.Tensor:
+PackPass = Callable[[Pack], AbstractContextManager[None]]
+"""Something that holds while a pack goes through a network."""
+
+
+def packed_logits(network: PreTrainedModel, encoded: EncodedPairs, *, within: PackPass | None = None) -> torch.Tensor:
     """Logits of all pairs in one pack, (n, K) in their order, with gradients where these are on.
+
+    Args:
+        within: is entered with the pack while it goes through the network.
 
     Raises:
         PackingError: as :func:`read_packed`.
     """
     causal = is_causal(network)
     (pack,) = make_packs(encoded, 2**62, share=causal)
-    read = _read_pack(network, pack, Wanted(), causal)
+    with within(pack) if within else nullcontext():
+        read = _read_pack(network, pack, Wanted(), causal)
     assert read.logits is not None
     answer = np.empty(len(encoded), dtype=np.int64)
     answer[pack.pairs] = pack.answer
@@ -59,19 +68,23 @@ def packed_states(network: PreTrainedModel, encoded: EncodedPairs, last: np.ndar
     Raises:
         PackingError: as :func:`read_packed`.
     """
-    causal, body = is_causal(network), body_of(network)
-    (pack,) = make_packs(encoded, 2**62, share=causal)
-    device = network.device
-    inputs: dict[str, Any] = {name: _tensor(values, device).unsqueeze(0) for name, values in pack.fields.items()}
-    inputs["position_ids"] = _tensor(_positions(body, pack), device).unsqueeze(0)
-    layout = make_layout(pack.tree, causal=causal, device=device, dtype=network.dtype)
-    with packed_attention(network, layout):
-        states = body(**inputs, **({"use_cache": False} if causal else {})).last_hidden_state[0]
+    (pack,) = make_packs(encoded, 2**62, share=is_causal(network))
+    states = run_body(network, pack).last_hidden_state[0]
     answer = np.empty(len(encoded), dtype=np.int64)
     answer[pack.pairs] = pack.answer
     back = np.arange(int(last.max()))  # the token itself, the one before it, …
     at = np.stack([pack.tree.locate(np.maximum(pack.lengths - 1 - b, 0))[answer] for b in back[::-1]], axis=1)
-    return states[_tensor(at[back[::-1] < last[:, None]], device)]
+    return states[_tensor(at[back[::-1] < last[:, None]], network.device)]
+
+
+def run_body(network: PreTrainedModel, pack: Pack) -> Any:
+    """A pack through a network's body alone, with gradients where these are on: what transformers gives."""
+    causal, body, device = is_causal(network), body_of(network), network.device
+    inputs: dict[str, Any] = {name: _tensor(values, device).unsqueeze(0) for name, values in pack.fields.items()}
+    inputs["position_ids"] = _tensor(_positions(body, pack), device).unsqueeze(0)
+    layout = make_layout(pack.tree, causal=causal, device=device, dtype=network.dtype)
+    with packed_attention(network, layout):
+        return body(**inputs, **({"use_cache": False} if causal else {}))
 
 
 def is_causal(network: PreTrainedModel) -> bool:
@@ -124,7 +137,8 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
 
     def at_their_places(_module: object, _args: object, output: Any) -> Any:
         part = output[0] if isinstance(output, tuple) else output
-        whole = torch.zeros_like(caught.pop("all")).index_copy_(1, ends, part)  # the rest is never read
+        # the rest is never read; under autocast the part has another precision than its input
+        whole = part.new_zeros(*caught.pop("all").shape[:2], part.shape[-1]).index_copy_(1, ends, part)
         return (whole, *output[1:]) if isinstance(output, tuple) else whole
 
     hooks = [body.register_forward_hook(reshape)]
