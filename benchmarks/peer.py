@@ -15,6 +15,7 @@ import torch
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
+from darl.verbs.bench import product_limit, product_weights
 
 GUIDE = (
     "You grade the results of a product search. Strong: the item is what the query asks for in every respect. "
@@ -79,6 +80,17 @@ def row(seconds: dict[str, list[float]], pairs: int) -> dict[str, float | list[f
         "wall_seconds": wall.round(3).tolist(),
         "cpu_seconds": cpu.round(3).tolist(),
     }
+
+
+def limit_share(model: RelevanceModel, tokens: int, seconds: float, *, passes: int = 1) -> float:
+    """How much of this machine's matrix-product limit was reached: 2 · weights · tokens / seconds over the limit.
+
+    Args:
+        tokens: that went through the network's weights; passes: 3 for a training step, backward being two forward.
+        seconds: all of the time, whatever else it went to.
+    """
+    flops = 2 * product_weights(model.network) * tokens * passes / seconds
+    return flops / (product_limit(model, 2.0) * 1e9)
 
 
 def require_same(ours: np.ndarray, theirs: np.ndarray, *, half: bool = False) -> None:

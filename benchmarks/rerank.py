@@ -29,7 +29,7 @@ from darl.model.inference.reading import Wanted, to_numpy
 from darl.progress import quiet_libraries
 from darl.storage import atomic_write_json
 from machine import commit, machine
-from peer import PROMPTS, as_probabilities, interleaved, read_pairs_of, require_same, row, save_fresh
+from peer import PROMPTS, as_probabilities, interleaved, limit_share, read_pairs_of, require_same, row, save_fresh
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -108,7 +108,9 @@ def compare(
     distinct = sum(len(pack.tree) for pack in make_packs(encoded, TOKENS_PER_BATCH, share=True))
     difference = float(np.abs(found["darl"] - found["CrossEncoder"]).max())
     tokens = {"tokens": plain, "distinct_tokens": distinct, "max_probability_difference": difference}
-    return [{"way": way} | row(seconds[way], len(pairs)) | tokens for way in ways]
+    rows = [{"way": way} | row(seconds[way], len(pairs)) | tokens for way in ways]
+    rows[0]["limit_share"] = limit_share(ours, distinct, float(np.median(seconds["darl"]["wall"])))
+    return rows
 
 
 def apart(model: RelevanceModel, encoded: EncodedPairs) -> np.ndarray:

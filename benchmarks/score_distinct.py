@@ -21,7 +21,7 @@ from darl.model import RelevanceModel
 from darl.progress import quiet_libraries
 from darl.storage import atomic_write_json
 from machine import commit, machine
-from peer import as_probabilities, interleaved, read_pairs_of, require_same, row
+from peer import as_probabilities, interleaved, limit_share, read_pairs_of, require_same, row
 
 RESULTS = Path(__file__).resolve().parent / "results" / "score_distinct.json"
 
@@ -52,6 +52,8 @@ def main() -> None:
     seconds, found = interleaved(ways, args.repeats)
     difference = float(np.abs(found["darl"] - found["CrossEncoder"]).max())
     rows = [{"way": way, "max_probability_difference": difference} | row(seconds[way], len(pairs)) for way in ways]
+    tokens = int(ours.encode(queries=queries, items=items).lengths.sum())
+    rows[0] |= {"tokens": tokens, "limit_share": limit_share(ours, tokens, len(pairs) / rows[0]["pairs_per_second"])}
     headline = {"ratio": rows[0]["pairs_per_second"] / rows[1]["pairs_per_second"]}
     for one in rows:
         print(

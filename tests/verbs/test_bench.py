@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from darl.cli.main import app
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
-from darl.verbs.bench import BUDGETS, LIST_LENGTHS, _tokens, _weights, bench
+from darl.verbs.bench import BUDGETS, LIST_LENGTHS, _tokens, bench, product_weights
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_every_figure_is_measured(model: RelevanceModel) -> None:
 
 def test_weights_and_tokens_are_counted(model: RelevanceModel) -> None:
     attention, feed_forward = 32 * 32 * 2 + 32 * 16 * 2, 3 * 32 * 64
-    assert _weights(model.network) == 2 * (attention + feed_forward) + 2 * 32
+    assert product_weights(model.network) == 2 * (attention + feed_forward) + 2 * 32
     encoded = model.encode(queries=["red shoes"] * 2 + ["dog"], items=["light shoes", "round wooden table", ""])
     real, distinct, padded = _tokens(model, encoded, packed=True)
     assert real == encoded.lengths.sum()

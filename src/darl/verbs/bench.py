@@ -87,7 +87,7 @@ def bench(model: RelevanceModel | str | Path, *, seconds: float = 20.0, quiet: b
     reporter = Reporter(quiet=quiet)
     share = seconds / (len(LIST_LENGTHS) + len(BUDGETS) + 2)
     reporter.say("measuring matrix products")
-    limit = _limit(model, share)
+    limit = product_limit(model, share)
     padded = why_not_packed(model.network.eval(), model.encoder, head=True)
     by_length: dict[int, float] = {}
     for length in LIST_LENGTHS:
@@ -109,7 +109,7 @@ def bench(model: RelevanceModel | str | Path, *, seconds: float = 20.0, quiet: b
         "shared": 1 - distinct / real,
         "padding": 1 - real / with_padding,
     }
-    reached = 2 * _weights(model.network) * (distinct if padded is None else with_padding) / forward / 1e9
+    reached = 2 * product_weights(model.network) * (distinct if padded is None else with_padding) / forward / 1e9
     dtype = str(model.network.dtype).removeprefix("torch.")
     advice = _advice(model, by_budget, best, padded)
     return BenchReport(dtype, torch.get_num_threads(), padded, by_length, by_budget, shares, limit, reached, advice)
@@ -140,7 +140,7 @@ def _rate(work: Callable[[], object], count: int, seconds: float) -> float:
     return count / float(np.median(rounds))
 
 
-def _limit(model: RelevanceModel, seconds: float) -> float:
+def product_limit(model: RelevanceModel, seconds: float) -> float:
     """GFLOP/s of the largest linear layer's product with a few hundred tokens, the best of several."""
     layers = [module.weight for module in model.network.modules() if isinstance(module, nn.Linear | Conv1D)]
     wide = max(layers, key=lambda weight: weight.numel())
@@ -163,7 +163,7 @@ def _limit(model: RelevanceModel, seconds: float) -> float:
     return best
 
 
-def _weights(network: nn.Module) -> int:
+def product_weights(network: nn.Module) -> int:
     """Weights that every token is multiplied with."""
     return sum(module.weight.numel() for module in network.modules() if isinstance(module, nn.Linear | Conv1D))
 
