@@ -175,7 +175,7 @@ def _attend_in_two(
     Scores are rounded before the softmax. Beside what the rest of a network rounds, logits are no further from those
     in float32 (SmolLM2-135M in bfloat16: .0099 on average against .0098).
     """
-    scores = torch.matmul(query.mul(scaling), key.transpose(-1, -2))
+    scores = torch.matmul(query.mul_(scaling), key.transpose(-1, -2))
     if mask is not None:
         scores += mask
     return torch.matmul(scores.softmax(-1), value)
