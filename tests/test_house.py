@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
     "serving": LOW | MIDDLE | {"cores", "memory", "model", "dasa", "export", "recipe", "progress", "training", "verbs"},
     "drift": LOW | MIDDLE | {"model", "recipe", "progress", "training", "verbs", "report"},
-    "scale_out": LOW | MIDDLE | {"memory", "model", "progress", "verbs"},
+    "scale_out": LOW | MIDDLE | {"memory", "model", "dasa", "progress", "verbs"},
     "doctor": LOW | {"cores", "model"},
     "cli": LOW
     | MIDDLE
