@@ -24,6 +24,10 @@ Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; default: a GPU where there is one.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave unusable rows out instead of refusing the file.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="With ray: how many; default one a core or GPU.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="With ray: the cluster; default RAY_ADDRESS, or one of its own here.")
+]
 
 _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from darl.cli.arguments import Columns, Device, Quiet, SkipBad, Where, filters, mapping
+from darl.cli.arguments import Columns, Device, Quiet, RayAddress, SkipBad, Where, Workers, filters, mapping
 from darl.cli.output import Output, put, put_json, working
 
 
@@ -34,10 +34,8 @@ def score(
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: the workers of a cluster score, or one worker a core here.")
     ] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="With ray: how many; default one a core or GPU.")] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="With ray: the cluster; default RAY_ADDRESS, or one of its own here.")
-    ] = None,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
     quiet: Quiet = False,
     output: Annotated[Output, typer.Option(help="How to print what was done.")] = "text",
 ) -> None:

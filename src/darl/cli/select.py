@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from darl.cli.arguments import Columns, Device, Quiet, Seed, Where, filters, mapping, named_files
+from darl.cli.arguments import Columns, Device, Quiet, RayAddress, Seed, Where, Workers, filters, mapping, named_files
 from darl.cli.output import Output, note, put, put_json, working
 
 SHOWN = 20
@@ -47,10 +47,8 @@ def select(
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="ray: the workers of a cluster score the pool; needs --cache.")
     ] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="With ray: how many; default one a core or GPU.")] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="With ray: the cluster; default RAY_ADDRESS, or one of its own here.")
-    ] = None,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
     columns: Columns = None,
     where: Where = None,
     seed: Seed = 0,

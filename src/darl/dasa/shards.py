@@ -114,7 +114,7 @@ def score_in_shards(
         progress(sum(_size(pool, shard, number) for number in numbers if number not in set(missing)))
     if engine is None:
         _score_here(model, pool, folder, missing, shard, chunk, progress)
-    else:
+    elif missing:  # an engine may have a cluster to start
         texts = (PoolShard(number, *_texts(pool.take(_rows(pool, shard, number)))) for number in missing)
         with closing(engine.embed(texts)) as results:  # type: ignore[type-var]
             for number, arrays in results:
