@@ -74,14 +74,8 @@ LADDER = (
     Rung("interpolation", "+ interpolation", STAGES, shares="lp_ft"),
     Rung("random_labels", "+ random labels", STAGES, labels="random"),
     Rung("dasa_labels", "+ DASA labels instead", STAGES, labels="dasa"),
-    Rung(
-        "full",
-        "full pipeline",
-        (),  # every default, and so the better of two starts on dev
-        shares="dasa_labels",
-        before="interpolation",
-        labels="dasa",
-    ),
+    Rung("finished", "every default, no labels", (), shares="lp_ft"),  # the better of two starts on dev
+    Rung("full", "full pipeline", (), shares="dasa_labels", before="finished", labels="dasa"),
 )
 
 # Kumar et al. 2022: a converged probe at its own size, then all weights by cross-entropy. A probe with λ = 1e-3 on
@@ -142,7 +136,12 @@ def comparisons(names: list[str], decoder: bool) -> list[tuple[str, str]]:
     """(ours, against): each rung of the ladder and the one before, then what the claims need, then every peer."""
     ladder = [rung.name for rung in LADDER if rung.name in names]
     found = list(zip(ladder[1:], ladder, strict=False))
+    # one bought labels and the other has none: two changes
+    found = [pair for pair in found if pair != ("finished", "dasa_labels")]
     found += [
+        ("finished", "interpolation"),
+        ("finished", naive(decoder)),
+        ("full", "dasa_labels"),
         ("occ", "verbalizer"),
         ("interpolation", "frozen"),
         ("interpolation", "occ"),

@@ -25,7 +25,7 @@ from darl.storage import read_json
 WORDS = ("red", "green", "small", "round", "old", "light", "wooden", "yearly", "family", "black")
 THINGS = ("garden table", "running shoes", "travel insurance", "pet cover")
 SIZES = {"train": 30, "dev_id": 12, "dev_shift": 8, "pool": 20, "test_id": 12, "test_near": 8, "test_far": 8}
-RUNG_NAMES = ["cross_entropy", "lp_ft", "interpolation", "dasa_labels", "full", "tfidf", "temperature"]
+RUNG_NAMES = ["cross_entropy", "lp_ft", "interpolation", "dasa_labels", "finished", "full", "tfidf", "temperature"]
 SCALE = GradeScale(("irrelevant", "weak", "strong"))
 
 

@@ -22,7 +22,8 @@ def changed(one: str, other: str) -> list[str]:
 @pytest.mark.parametrize("name", RUNGS)
 def test_every_rung_is_a_recipe(name: str) -> None:
     recipe = recipe_of(name)
-    assert recipe.calibrate.enabled == (name in ("full", "temperature", "tfidf", "st_cross_entropy", "st_binomial"))
+    calibrated = ("finished", "full", "temperature", "tfidf", "st_cross_entropy", "st_binomial")
+    assert recipe.calibrate.enabled == (name in calibrated)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,9 @@ def test_every_rung_is_a_recipe(name: str) -> None:
         ("frozen", "lp_ft", {"tune.start"}),
         ("lp_ft", "interpolation", {"interpolate.enabled", "ood.enabled"}),
         ("random_labels", "dasa_labels", set()),
+        ("interpolation", "finished", {"calibrate.enabled", "decide.rule", "tune.start"}),
         ("dasa_labels", "full", {"calibrate.enabled", "decide.rule", "tune.start"}),
+        ("finished", "full", set()),
         ("cross_entropy", "temperature", {"calibrate.enabled", "calibrate.per_grade", "calibrate.shift_share"}),
     ],
 )
@@ -65,3 +68,14 @@ def test_comparisons_name_only_what_is_there_and_none_twice() -> None:
     assert len(found) == len(set(found))
     assert {("occ", "cross_entropy"), ("occ", "verbalizer"), ("full", "verbalizer")} <= set(found)
     assert comparisons(["occ", "full"], decoder=False) == [("full", "occ")]
+    assert ("finished", "interpolation") in found
+    assert ("finished", "dasa_labels") not in found  # labels against none: two changes at once
+
+
+def test_a_model_to_fall_back_on_is_a_finished_one() -> None:
+    """Kept in place of one with labels, it is used as it is: with its calibration and its rule."""
+    for rung in RUNGS.values():
+        if rung.before:
+            before = recipe_of(rung.before)
+            assert before.calibrate.enabled == recipe_of(rung.name).calibrate.enabled
+            assert before.decide.rule == recipe_of(rung.name).decide.rule
