@@ -194,6 +194,7 @@ class Tuned:
         )["logits"]  # fmt: skip
         self.base = dict(zip(seeds, base, strict=True))
         wanted = [cell for cell in cells if cell[2] != NONE]
+        self.wanted = set(wanted)
         self.found: dict[tuple, np.ndarray] = {}
         if self.args.finished:
             for budget in sorted({cell[1] for cell in wanted}):
@@ -236,9 +237,10 @@ class Tuned:
             out = path.with_suffix(".out.npz")
             if out.exists():
                 with np.load(out) as saved:
-                    logits = saved["logits"]
-                    self.devices.add(str(saved["device"]))
-                found |= {tuple(cell): row for cell, row in zip(json.loads(path.read_text()), logits, strict=True)}
+                    logits, device = saved["logits"], str(saved["device"])
+                rows = dict(zip(map(tuple, json.loads(path.read_text())), logits, strict=True))
+                found |= {cell: row for cell, row in rows.items() if cell in self.wanted}
+                self.devices |= {device} if self.wanted & set(rows) else set()
         return found
 
     def _picks_file(self, cell: tuple) -> Path:
