@@ -17,6 +17,7 @@ RNG = np.random.default_rng(0)
 WEIGHTS = {"a": RNG.normal(size=(48, 20)).astype(np.float32), "b": RNG.normal(size=(48, 7)).astype(np.float32)}
 TOKENS = (RNG.normal(size=(2, 5, 48)) * np.array([0.01, 1, 1, 50, 1])[None, :, None]).astype(np.float32)
 TOKENS[0, 2] = 0
+TOKENS[1, 3] = -np.abs(TOKENS[1, 3])  # its largest by size is its least
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,21 @@ def test_products_follow_the_formula(graph: Path) -> None:
     np.testing.assert_allclose(found["attention"], TOKENS.sum(axis=-1, keepdims=True).repeat(3, -1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("seven", [False, True])
+def test_inputs_are_rounded_to_the_formulas_integers(graph: Path, monkeypatch: pytest.MonkeyPatch, seven: bool) -> None:
+    monkeypatch.setattr(int8_graph, "products_overflow", lambda: seven)
+    model = onnx.load(str(graph))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("x_rounded", TensorProto.UINT8, None))
+    options = onnxruntime.SessionOptions()
+    set_rounding(options)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": TOKENS, "z": np.ones((2, 48, 3), dtype=np.float32)})
+    levels = 63 if seven else 127
+    largest = np.maximum(np.abs(TOKENS).max(axis=-1, keepdims=True), np.float32(1e-9))
+    np.testing.assert_array_equal(found, np.rint(TOKENS / (largest * np.float32(1 / levels))) + levels + 1)
+
+
 def test_seven_bits_where_products_overflow(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8_graph, "products_overflow", lambda: True)
     found = run(graph)
@@ -72,5 +88,5 @@ def test_seven_bits_where_products_overflow(graph: Path, monkeypatch: pytest.Mon
 def test_inputs_shared_by_products_are_rounded_once_and_no_float_weight_is_left(graph: Path) -> None:
     model = onnx.load(str(graph))
     kinds = [node.op_type for node in model.graph.node]
-    assert (kinds.count("QuantizeLinear"), kinds.count("MatMulIntegerToFloat"), kinds.count("MatMul")) == (1, 2, 1)
+    assert (kinds.count("ReduceMax"), kinds.count("MatMulIntegerToFloat"), kinds.count("MatMul")) == (1, 2, 1)
     assert not set(WEIGHTS) & {one.name for one in model.graph.initializer}

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from darl.export.graph_parts import replace_nodes
 from darl.export.libraries import onnx_library
 
 STEP, ZERO = "darl_input_step", "darl_input_zero"  # of an input's rounding; a session may set them anew
@@ -43,20 +44,14 @@ def write_int8(source: Path, target: Path) -> None:
             continue
         tokens = node.input[0]
         if tokens not in rounded:  # queries, keys and values read the same
-            made += _rounded(tokens)
+            size = len(weights[node.input[1]])
+            constants[rows := f"darl_rows_of_{size}"] = np.array([-1, size], dtype=np.int64)
+            made += _rounded(tokens, rows)
             rounded.add(tokens)
         made += _product(tokens, node.input[1], node.output[0])
         constants |= _rounded_weights(node.input[1], weights[node.input[1]])
-    read = {name for node in made for name in node.input}
-    made = [node for node in made if node.output[0] in read or node.output[0] not in weights]  # transposed in vain
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in made]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
-    used = {name for node in nodes for name in node.input}
-    kept = [one for one in model.graph.initializer if one.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    replace_nodes(model.graph, made)
     if all(one.domain != DOMAIN for one in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
     onnx.save(model, str(target))
@@ -123,16 +118,27 @@ def _constants() -> dict[str, np.ndarray]:
     }
 
 
-def _rounded(tokens: str) -> list[Any]:
-    """Nodes that give ``{tokens}_rounded`` in uint8 and ``{tokens}_scale``, (…, 1)."""
+def _rounded(tokens: str, width: str) -> list[Any]:
+    """Nodes that give ``{tokens}_rounded`` in uint8 and ``{tokens}_scale``, (…, 1).
+
+    Rounded as rows, each with its scale, in one pass and without a quotient. Two looks at the largest and the least
+    number write nothing where the sizes |X| would be written and read again.
+    """
     node = onnx_library("onnx").helper.make_node
     return [
-        node("Abs", [tokens], [f"{tokens}_size"]),
-        node("ReduceMax", [f"{tokens}_size", _LAST_AXIS], [f"{tokens}_largest"], keepdims=1),
-        node("Max", [f"{tokens}_largest", _LEAST], [f"{tokens}_range"]),
-        node("Div", [tokens, f"{tokens}_range"], [f"{tokens}_share"]),
-        node("QuantizeLinear", [f"{tokens}_share", STEP, ZERO], [f"{tokens}_rounded"]),
+        node("ReduceMax", [tokens, _LAST_AXIS], [f"{tokens}_largest"], keepdims=1),
+        node("ReduceMin", [tokens, _LAST_AXIS], [f"{tokens}_least"], keepdims=1),
+        node("Neg", [f"{tokens}_least"], [f"{tokens}_depth"]),
+        node("Max", [f"{tokens}_largest", f"{tokens}_depth", _LEAST], [f"{tokens}_range"]),
         node("Mul", [f"{tokens}_range", STEP], [f"{tokens}_scale"]),
+        node("Reshape", [f"{tokens}_scale", _LAST_AXIS], [f"{tokens}_scales"]),
+        # 128 for each row; an Expand of it would be computed beforehand, from the number that a session has replaced
+        node("Sub", [f"{tokens}_scales", f"{tokens}_scales"], [f"{tokens}_none"]),
+        node("QuantizeLinear", [f"{tokens}_none", STEP, ZERO], [f"{tokens}_zeros"]),
+        node("Reshape", [tokens, width], [f"{tokens}_rows"]),
+        node("QuantizeLinear", [f"{tokens}_rows", f"{tokens}_scales", f"{tokens}_zeros"], [f"{tokens}_q"], axis=0),
+        node("Shape", [tokens], [f"{tokens}_shape"]),
+        node("Reshape", [f"{tokens}_q", f"{tokens}_shape"], [f"{tokens}_rounded"]),
     ]
 
 
