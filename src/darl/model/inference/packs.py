@@ -156,9 +156,7 @@ def _ends_of_prefixes(encoded: EncodedPairs, pair: int, padding: int | None) -> 
     """
     if encoded.before_item is None:
         return []
-    row, ends = encoded.fields["input_ids"][pair], [encoded.before_item[pair]]
-    if encoded.before_query >= LEAST_SAVING:  # a shorter prompt is kept with each query
-        ends.insert(0, encoded.before_query)
+    row, ends = encoded.fields["input_ids"][pair], (encoded.before_query, encoded.before_item[pair])
     last = len(row) - 1
     while last > 0 and row[last] == padding:
         last -= 1

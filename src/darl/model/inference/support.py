@@ -126,4 +126,4 @@ def _made_up(network: PreTrainedModel, encoder: PairEncoder) -> EncodedPairs:
     fields = {"input_ids": texts, "attention_mask": [[1] * len(ids) for ids in texts]}
     if "token_type_ids" in encoder.tokenizer.model_input_names:
         fields["token_type_ids"] = [[0] * len(ids) for ids in texts]
-    return EncodedPairs(fields, min(8, room - 1), [min(12, len(ids) - 1) for ids in texts])
+    return EncodedPairs(fields, min(4, room - 1), [min(12, len(ids) - 1) for ids in texts])
