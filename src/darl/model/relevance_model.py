@@ -217,7 +217,8 @@ class RelevanceModel(PairScorer):
         its items' tokens; off unless asked for, and probabilities differ by rounding alone.
 
         Keys and values of the tokens before the item, in every layer, 2 · L · H_kv · d numbers a token (SmolLM2-135M in
-        float32: 46 kB). Those that were not used for longest go first. They are given up when the weights change.
+        float32: 46 kB). Those that were not used for longest go first. They are given up when the weights change
+        (but not where these are written through ``.data``: call this again then).
         Pooled features are computed as without.
 
         Args:

@@ -65,6 +65,12 @@ class KeptPrefixes:
         taken, computed: tokens that went into packs from here and through the network, since the beginning; a token
             that several pairs of a pack share counts once in both.
         padding: the token that a classifier passes over at a row's end, or None.
+
+    >>> store, states = KeptPrefixes(1000), torch.zeros(2, 3, 1, 4)
+    >>> store.add((5, 6, 7), (), keys=states, values=states)
+    >>> found = store.find([5, 6, 7, 8], cuts=[3])
+    >>> len(found), store.bytes
+    (3, 192)
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -151,6 +157,6 @@ def store_of(network: PreTrainedModel) -> KeptPrefixes | None:
 
 
 def _state(network: PreTrainedModel) -> int:
-    """A number that changes when weights are replaced, moved, cast or written over in place."""
+    """A number that changes when weights are replaced, moved, cast or written over in place; not through ``.data``."""
     tensors = (*network.parameters(), *network.buffers())
     return hash(tuple((t.data_ptr(), t.dtype, 0 if t.is_inference() else t._version) for t in tensors))
