@@ -10,7 +10,7 @@ from model_texts import STEADY
 
 from darl.model.encoding import EncodedPairs
 from darl.model.inference.packs import make_packs
-from darl.model.inference.prefix_tree import lone_rows, prefix_tree, shared_tokens
+from darl.model.inference.prefix_tree import behind_known, lone_rows, prefix_tree, shared_tokens
 
 ROWS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=1, max_size=25)
 
@@ -118,3 +118,24 @@ def test_pairs_that_differ_in_their_token_types_alone_are_not_the_same() -> None
 @pytest.mark.parametrize("share", [True, False])
 def test_no_pairs_make_no_pack(share: bool) -> None:
     assert list(make_packs(EncodedPairs({"input_ids": [], "attention_mask": []}), 10, share=share)) == []
+
+
+@STEADY
+@given(ROWS, st.data())
+def test_rows_behind_known_segments_are_read_through_them(rows: list[list[int]], data: st.DataObject) -> None:
+    known = [[5, 5, 5], [6], [7, 7]]  # the second goes on from the first
+    parent = np.array([-1, 0, -1])
+    rows = sorted_rows(rows)
+    under = np.array([data.draw(st.integers(-1, 2)) for _ in rows], dtype=np.int64)
+    order = np.argsort(under, kind="stable")
+    rows, under = [rows[i] for i in order], under[order]
+    shared = shared_tokens(rows)
+    shared[1:][under[1:] != under[:-1]] = 0
+    tree = behind_known(prefix_tree(rows, shared, 1), np.array([3, 1, 2]), parent, under)
+    front = [[], [5, 5, 5], [5, 5, 5, 6], [7, 7]]
+    whole = [front[u + 1] + row for u, row in zip(under, rows, strict=True)]
+    tokens = [whole[r][o] for r, o in zip(tree.row, tree.offset, strict=True)] + [t for part in known for t in part]
+    assert [[tokens[t] for t in tree.path(int(leaf))] for leaf in tree.leaf] == whole
+    last = tree.locate(np.array([len(row) - 1 for row in whole]))
+    assert last.tolist() == [tree.path(int(leaf))[-1] for leaf in tree.leaf]
+    assert len(tree) == len(tree.row) <= sum(map(len, rows))

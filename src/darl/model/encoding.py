@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,9 +26,16 @@ TOKENS_PER_BATCH_GPU = 32_768
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """Token ids of n pairs: ``fields['input_ids'][i]`` is a list of ints, and so for each model input."""
+    """Token ids of n pairs: ``fields['input_ids'][i]`` is a list of ints, and so for each model input.
+
+    Attributes:
+        before_query: tokens before the query, of every pair.
+        before_item: tokens before the item, of each pair, (n,); None where it is not known.
+    """
 
     fields: dict[str, list[list[int]]]
+    before_query: int = 0
+    before_item: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.fields["input_ids"])
@@ -41,7 +49,9 @@ class EncodedPairs:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> EncodedPairs:
         """Some of the pairs, in the order given."""
-        return EncodedPairs({name: [values[row] for row in rows] for name, values in self.fields.items()})
+        before = None if self.before_item is None else [self.before_item[row] for row in rows]
+        fields = {name: [values[row] for row in rows] for name, values in self.fields.items()}
+        return EncodedPairs(fields, self.before_query, before)
 
 
 class PairEncoder:
@@ -76,29 +86,41 @@ class PairEncoder:
             return EncodedPairs({"input_ids": [], "attention_mask": []})
         fitted = self._fit(list(dict.fromkeys(clean_queries)))
         encoding = self.tokenizer(
-            [fitted[query] for query in clean_queries],
+            [fitted[query][0] for query in clean_queries],
             clean_items,
             truncation="only_second",
             max_length=self.max_length,
             verbose=False,
         )
-        return EncodedPairs({name: list(values) for name, values in encoding.items()})  # type: ignore[union-attr]
+        fields = {name: list(values) for name, values in encoding.items()}  # type: ignore[union-attr]
+        if self._around is None:
+            return EncodedPairs(fields)
+        first, between = self._around
+        return EncodedPairs(fields, first, [first + fitted[query][1] + between for query in clean_queries])
 
-    def _fit(self, queries: list[str]) -> dict[str, str]:
-        """Each query, cut where it would leave the item less than a quarter of the room."""
+    @cached_property
+    def _around(self) -> tuple[int, int] | None:
+        """Tokens before the query and those between query and item, or None where texts come to no tokens."""
+        whose: list[int | None] = self.tokenizer(["a"], ["a"]).sequence_ids(0)
+        if 0 not in whose or 1 not in whose:
+            return None
+        return whose.index(0), whose.index(1) - whose.index(0) - whose.count(0)
+
+    def _fit(self, queries: list[str]) -> dict[str, tuple[str, int]]:
+        """Each query and its tokens' number, cut where it would leave the item less than a quarter of the room."""
         limit = max(1, self._room - max(1, self._room // 4))
         ids: list[list[int]] = self.tokenizer(queries, add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[assignment]
         return {
-            query: query if len(tokens) <= limit else self._cut(query, limit)
+            query: (query, len(tokens)) if len(tokens) <= limit else self._cut(query, limit)
             for query, tokens in zip(queries, ids, strict=True)
         }
 
-    def _cut(self, query: str, limit: int) -> str:
+    def _cut(self, query: str, limit: int) -> tuple[str, int]:
         while True:
             encoding = self.tokenizer(query, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
             offsets: list[tuple[int, int]] = encoding["offset_mapping"]  # type: ignore[assignment]
             if len(offsets) <= limit:
-                return query
+                return query, len(offsets)
             # a cut text may split into other tokens than the whole did: shorten until it fits
             query = query[: min(offsets[limit - 1][1], len(query) - 1)]
 

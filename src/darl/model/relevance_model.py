@@ -31,9 +31,10 @@ from darl.model.backbones import (
 from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.model.features import FeatureSpec, Progress, head_features, pooled_features
 from darl.model.head import scale_head, shift_head
+from darl.model.inference.kept import KeptPrefixes, store_of
 from darl.model.inference.packed import is_causal
 from darl.model.inference.reading import Read, Wanted, to_numpy
-from darl.model.inference.run import run_pairs
+from darl.model.inference.run import keep_prefixes, run_pairs
 from darl.model.inference.support import why_not_packed
 from darl.model.precision import settle_precision
 from darl.model.scorer import PairScorer, softmax
@@ -210,6 +211,41 @@ class RelevanceModel(PairScorer):
         """Whether pairs of one query are read behind one prefix: the network is causal and can be packed."""
         with torch.inference_mode():
             return why_not_packed(self.network, self.encoder, head=True) is None and is_causal(self.network)
+
+    def keep_prefixes(self, max_bytes: int) -> bool:
+        """Keep what the network computes for the prompt and for each query, so that a query that comes again costs only
+        its items' tokens; off unless asked for, and probabilities differ by rounding alone.
+
+        Keys and values of the tokens before the item, in every layer, 2 · L · H_kv · d numbers a token (SmolLM2-135M in
+        float32: 46 kB). Those that were not used for longest go first. They are given up when the weights change
+        (but not where these are written through ``.data``: call this again then).
+        Pooled features are computed as without.
+
+        Args:
+            max_bytes: the most that is kept; 0 switches it off and gives up what there is.
+
+        Returns:
+            Whether prefixes are kept from now on: for causal LLMs that run packed, on a CPU.
+
+        Raises:
+            ModelError: less than 0.
+
+        For example::
+
+            model = RelevanceModel.from_pretrained("runs/insurance/model")
+            model.keep_prefixes(256 * 2**20)
+            model.score(queries=["cat insurance"], items=["Vet fee cover for cats"])
+            model.score(queries=["cat insurance"], items=["Motor breakdown cover"])  # the query is known
+            model.kept_prefixes.taken, model.kept_prefixes.computed
+        """
+        if max_bytes < 0:
+            raise ModelError(f"prefixes are kept in a number of bytes, not {max_bytes}", mend="0 keeps none")
+        return keep_prefixes(self.network, self.encoder, max_bytes) is None and max_bytes > 0
+
+    @property
+    def kept_prefixes(self) -> KeptPrefixes | None:
+        """What is kept, with its ``bytes`` and the tokens ``taken`` and ``computed`` since; None where nothing is."""
+        return store_of(self.network)
 
     # ---------------------------------------------------------------- features
 

@@ -151,6 +151,7 @@ class Batcher:
             if not part.job.take(part, worker.facts, outcome):
                 self._enqueue(part.job)
         self.metrics.note_scored(tokens, reply["seconds"], waited)
+        self.metrics.note_prefixes(reply.get("taken", 0), reply.get("computed", 0))
         rate = cost / max(reply["seconds"], 1e-6)
         # Small batches are slow for their tokens: they say little of what a full one would do.
         if cost >= self.budget / 2 or rate > self.speed:

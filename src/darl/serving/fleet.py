@@ -130,6 +130,7 @@ class Fleet:
             threads=settings.threads or _share_of_cores(self.size),
             known=self._known,
             batch_tokens=settings.batch_tokens,
+            prefix_cache_mb=settings.prefix_cache_mb,
             ood=settings.ood != "never",
             nearest=settings.nearest,
         )

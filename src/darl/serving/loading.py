@@ -53,6 +53,18 @@ def own_memory(model: RelevanceModel) -> None:
                 tensor.data = tensor.data.clone()
 
 
+def keep_prefixes(model: Served, mebibytes: int) -> None:
+    """Have a causal LLM on a processor keep prompts and queries; any other model goes on as it is."""
+    if isinstance(model, RelevanceModel):
+        model.keep_prefixes(mebibytes * 2**20)
+
+
+def prefix_tokens(model: Served) -> tuple[int, int]:
+    """Tokens taken from kept prefixes, and computed beside them, since the model keeps any; none where it does not."""
+    kept = model.kept_prefixes if isinstance(model, RelevanceModel) else None
+    return (kept.taken, kept.computed) if kept is not None else (0, 0)
+
+
 def nearest_pairs(model: Served, folder: Path, *, wanted: bool, ood: bool) -> tuple[NearestPairs | None, str | None]:
     """What names the nearest training pairs, or why there is nothing: a model serves without it."""
     from darl.serving.nearest import read_nearest

@@ -55,6 +55,10 @@ class Metrics:
             "darl_batch_tokens", "Estimated tokens in a batch.", buckets=TOKENS, registry=registry
         )
         self.tokens = Counter("darl_tokens", "Tokens scored.", registry=registry)
+        self.prefix_tokens = Counter(
+            "darl_prefix_tokens", "Tokens taken from kept prefixes, and tokens computed beside them.",
+            ["source"], registry=registry,
+        )  # fmt: skip
         self.pairs = Counter("darl_pairs", "Pairs scored.", registry=registry)
         self.grades = Counter("darl_grades", "Pairs by the grade they got.", ["grade"], registry=registry)
         self.flagged = Counter("darl_ood_pairs", "Pairs by whether they are flagged.", ["flag"], registry=registry)
@@ -75,6 +79,11 @@ class Metrics:
         self.tokens.inc(tokens)
         self.batch_seconds.observe(seconds)
         self.batch_wait.observe(waited)
+
+    def note_prefixes(self, taken: int, computed: int) -> None:
+        """Tokens of a batch that a model which keeps prefixes had already, and those that it had not."""
+        self.prefix_tokens.labels("kept").inc(taken)
+        self.prefix_tokens.labels("computed").inc(computed)
 
     def note_pairs(self, facts: ModelFacts, rows: Sequence[PairScore], flag_at: float) -> None:
         """Grade mix and OOD share of an answered request."""

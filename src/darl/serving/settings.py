@@ -76,6 +76,9 @@ class ServeSettings(BaseSettings):
     """The most tokens of a batch."""
     batch_seconds: float = Field(0.1, gt=0)
     """How long a batch should take: on slow machines it is made smaller than ``batch_tokens``."""
+    prefix_cache_mb: int = Field(256, ge=0)
+    """MiB in which each worker keeps what a causal LLM computed for the prompt and for queries, so that a query that
+    comes again costs only its items; 0: nothing is kept. On a processor alone."""
     max_queue_tokens: int = Field(262_144, ge=1)
     """Accepted work that waits; beyond it requests are refused with 429."""
     max_wait_seconds: float = Field(10.0, gt=0)

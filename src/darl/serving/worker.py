@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from darl.model.scorer import PairScorer
+    from darl.serving.loading import Served
     from darl.serving.nearest import NearestPairs
 
 NICE = 5
@@ -49,11 +50,12 @@ def main() -> None:
 
     from darl.model.saving import model_folder
     from darl.progress import quiet_libraries
-    from darl.serving.loading import describe, load_served, nearest_pairs
+    from darl.serving.loading import describe, keep_prefixes, load_served, nearest_pairs, prefix_tokens
 
     quiet_libraries()
     send({"event": "imported"})
     scorer: BatchScorer | None = None
+    model: Served | None = None
     batches = 0
     while (message := read(sys.stdin.buffer)) is not None:
         try:
@@ -65,12 +67,16 @@ def main() -> None:
                 scorer = BatchScorer(model, message["batch_tokens"], known)
                 facts = describe(model, version, missing)
                 rate = probe(scorer, ood=message["ood"])
+                keep_prefixes(model, message["prefix_cache_mb"])  # the probe, which repeats itself, goes without
                 send({"id": message["id"], "facts": facts.to_dict(), "rate": rate, "folder": str(folder)})
             else:
                 assert scorer is not None
-                begin = time.monotonic()
+                assert model is not None
+                begin, before = time.monotonic(), prefix_tokens(model)
                 slices = scorer.score(message["slices"])
-                send({"id": message["id"], "slices": slices, "seconds": time.monotonic() - begin})
+                taken, computed = (now - then for now, then in zip(prefix_tokens(model), before, strict=True))
+                reply = {"slices": slices, "seconds": time.monotonic() - begin, "taken": taken, "computed": computed}
+                send({"id": message["id"], **reply})
                 batches += 1
                 if batches % TRIM_EVERY == 0:
                     give_back_memory()

@@ -2,6 +2,7 @@
 
 prefix_tree  rows of token ids as a tree, so that what rows share is computed once
 packs        pairs cut into such trees within a token budget
+kept         keys and values of prompts and queries, from one batch to the next
 attention    exact attention over a packed tree, for any network that uses transformers' attention interface
 packed       one pack through a network
 padded       the plain way: padded batches, for networks that cannot be packed

@@ -11,7 +11,7 @@ segment ends behind q.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from darl.model.inference.kept import KeptPrefix
 from darl.model.inference.prefix_tree import PrefixTree
 
 NAME = "darl_packed"
@@ -42,7 +43,8 @@ class Block:
     """Some segments, gathered and padded: b of them, M tokens and C + M keys each.
 
     Attributes:
-        queries: packed tokens, (b, M); keys: packed tokens, (b, C + M), those above a segment right-aligned.
+        queries: packed tokens, (b, M).
+        keys: packed tokens, or T + j for a known one, (b, C + M), those above a segment right-aligned.
         real: which of the b·M tokens are no padding, (r,); into: the packed tokens that they are, (r,).
         mask: additive, broadcasting to (b, M, C + M), or None.
     """
@@ -56,11 +58,20 @@ class Block:
 
 @dataclass
 class Layout:
-    """How the tokens of a pack see each other, and in which way that is computed."""
+    """How the tokens of a pack see each other, and in which way that is computed.
+
+    Attributes:
+        known: prefixes whose keys and values are not computed but taken, in their order in the tree.
+        copied: packed tokens whose keys and values are copied out of every layer, (w,), or None.
+        copies: these, by layer: keys and values, (w, H_kv, d) each.
+    """
 
     blocks: list[Block]
     flex_mask: Any = None
     longest: int = 0
+    known: Sequence[KeptPrefix] = ()
+    copied: torch.Tensor | None = None
+    copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
 
@@ -71,6 +82,7 @@ def make_layout(tree: PrefixTree, *, causal: bool, device: torch.device, dtype: 
     """The layout of a tree: blocks on a CPU, a block mask of ``flex_attention`` on a GPU."""
     longest = int((tree.depth + tree.length).max())
     if device.type == "cuda":
+        assert not tree.known  # the mask knows packed tokens alone
         return Layout([], flex_mask(tree, causal=causal, device=device), longest)
     return Layout([_block(tree, part, causal, device, dtype) for part in _parts(tree)], None, longest)
 
@@ -137,18 +149,31 @@ def _attend(
         if dropout:
             raise PackingError("dropout in attention")  # flex_attention has none
         return _attend_flex(query, key, value, layout, scale), None
-    return _attend_blocks(query, key, value, layout, scale, dropout), None
+    return _attend_blocks(query, key, value, layout, scale, dropout, getattr(module, "layer_idx", None)), None
 
 
 AttentionInterface.register(NAME, _attend)
 
 
 def _attend_blocks(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float, dropout: float = 0.0
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    scaling: float,
+    dropout: float = 0.0,
+    layer: int | None = None,
 ) -> torch.Tensor:
     heads, tokens, kv_heads, width = query.shape[1], query.shape[2], key.shape[1], value.shape[-1]
     fold = heads // kv_heads
     q, k, v = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))  # (T, H, d)
+    if layout.copied is not None or layout.known:
+        if layer is None:
+            raise PackingError("attention that does not say of which layer it is")
+        if layout.copied is not None:
+            layout.copies[layer] = k[layout.copied], v[layout.copied]
+        k = torch.cat([k, *(prefix.keys[layer] for prefix in layout.known)])
+        v = torch.cat([v, *(prefix.values[layer] for prefix in layout.known)])
     out = q.new_zeros(tokens, heads, width)
     in_two = q.dtype != torch.float32 and not torch.is_grad_enabled()
     for number, block in enumerate(layout.blocks):
@@ -219,7 +244,7 @@ _flex: Any = None
 
 def _parts(tree: PrefixTree) -> Iterator[np.ndarray]:
     """Segments of like length and depth together, as many as padding and memory allow."""
-    order = np.lexsort((tree.depth, tree.length))[::-1]
+    order = np.lexsort((tree.depth[tree.known :], tree.length[tree.known :]))[::-1] + tree.known
     low, real, most_tokens, most_depth = 0, 0, 0, 0
     for i, segment in enumerate(order):
         length, depth = int(tree.length[segment]), int(tree.depth[segment])
@@ -246,8 +271,7 @@ def _block(tree: PrefixTree, segments: np.ndarray, causal: bool, device: torch.d
         if parent < 0:
             continue
         if parent not in chains:
-            chain = [*tree.chain(parent), parent]
-            chains[parent] = np.concatenate([tree.start[s] + np.arange(tree.length[s]) for s in chain])
+            chains[parent] = tree.path(parent)
         above[i, c - int(depth[i]) :] = chains[parent]
     real = np.flatnonzero(inside.ravel())
     seen = _seen(length, depth, m, c, causal)

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, head_of
-from darl.model.inference.attention import PackingError, make_layout, packed_attention
+from darl.model.inference.attention import Layout, PackingError, make_layout, packed_attention
+from darl.model.inference.kept import KeptPrefixes
 from darl.model.inference.lean import lean_modules
 from darl.model.inference.packs import Pack, make_packs
 from darl.model.inference.prefix_tree import PrefixTree
@@ -20,19 +21,30 @@ from darl.model.inference.reading import Read, Wanted, is_last_layer
 
 
 def read_packed(
-    network: PreTrainedModel, encoded: EncodedPairs, wanted: Wanted, budget: int, *, share: bool = True
+    network: PreTrainedModel,
+    encoded: EncodedPairs,
+    wanted: Wanted,
+    budget: int,
+    *,
+    share: bool = True,
+    kept: KeptPrefixes | None = None,
 ) -> Iterator[tuple[np.ndarray, Read]]:
     """(row numbers, what was read) for each pack of at most ``budget`` distinct tokens.
 
     Args:
         share: prefixes that pairs have in common stand once, where the network is causal.
+        kept: prefixes known from earlier calls, and where to keep new ones; for a network of which
+            :func:`~darl.model.inference.support.why_not_kept` is None, without gradients. Not used where states of
+            a layer are wanted, which may be those of any token.
 
     Raises:
         PackingError: the network's attention does something that packing cannot follow.
     """
     causal = is_causal(network)
-    for pack in make_packs(encoded, budget, share=causal and share):
-        read = _read_pack(network, pack, wanted, causal)
+    if wanted.layer is not None or not wanted.head or not causal or not share:
+        kept = None
+    for pack in make_packs(encoded, budget, share=causal and share, kept=kept):
+        read = _read_pack(network, pack, wanted, causal, kept)
         answer = torch.from_numpy(pack.answer).to(network.device)
         yield pack.pairs, Read(*(None if x is None else x[answer] for x in (read.logits, read.inputs, read.pooled)))
 
@@ -101,12 +113,17 @@ def is_causal(network: PreTrainedModel) -> bool:
     raise PackingError("the attention does not say whether it is causal")
 
 
-def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: bool) -> Read:
+def _read_pack(
+    network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: bool, kept: KeptPrefixes | None = None
+) -> Read:
     body = body_of(network)
     tree, device = pack.tree, network.device
     inputs: dict[str, Any] = {name: _tensor(values, device).unsqueeze(0) for name, values in pack.fields.items()}
     inputs["position_ids"] = _tensor(_positions(body, pack), device).unsqueeze(0)
     layout = make_layout(tree, causal=causal, device=device, dtype=network.dtype)
+    layout.known = pack.known
+    if pack.new:
+        layout.copied = _tensor(np.concatenate([prefix.at for prefix in pack.new]), device)
     early = wanted.layer is not None and not is_last_layer(network, wanted.layer)
     at_end = wanted.head and causal and head_name(network) == "score"
     caught: dict[str, torch.Tensor] = {}
@@ -161,7 +178,23 @@ def _read_pack(network: PreTrainedModel, pack: Pack, wanted: Wanted, causal: boo
     finally:
         for hook in hooks:
             hook.remove()
+    if kept is not None:
+        _keep(kept, pack, layout)
     return Read(logits, caught.get("inputs"), caught.get("pooled"))
+
+
+def _keep(kept: KeptPrefixes, pack: Pack, layout: Layout) -> None:
+    """After a pack: what it took was used, what it computed may be taken."""
+    kept.taken += sum(map(len, pack.known))
+    kept.computed += len(pack.tree)
+    kept.touch(pack.known)
+    if pack.new and len({part.shape for part, _ in layout.copies.values()}) == 1:
+        layers = [layout.copies[layer] for layer in sorted(layout.copies)]
+        keys, values = (torch.stack(parts) for parts in zip(*layers, strict=True))  # (L, w, H_kv, d)
+        end = 0
+        for prefix in pack.new:
+            begin, end = end, end + len(prefix.at)
+            kept.add(prefix.ids, prefix.before, keys[:, begin:end], values[:, begin:end])
 
 
 def last_attention(body: PreTrainedModel) -> torch.nn.Module | None:

@@ -5,6 +5,9 @@ begin with the same tokens (the prompt, then the query, then perhaps the item's 
 share these tokens' keys and values. The rows are sorted, and neighbours' common prefixes become the inner
 segments of a tree, laid out depth first: a token sees exactly the tokens of its own segment up to itself, and
 those of the segments above.
+
+Rows may stand behind segments whose keys and values are known already (kept.py): these come first among the segments,
+their tokens after all packed ones, T, T + 1, …, as keys alone.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class PrefixTree:
         parent: the segment above, −1 for none, (S,); always less than the segment itself.
         depth: tokens before the segment in each of its rows, (S,).
         leaf: the segment in which each row ends, (n,).
+        known: how many of the segments, the first ones, are known: theirs are none of the T tokens.
     """
 
     row: np.ndarray
@@ -38,6 +42,7 @@ class PrefixTree:
     parent: np.ndarray
     depth: np.ndarray
     leaf: np.ndarray
+    known: int = 0
 
     def __len__(self) -> int:
         return len(self.row)
@@ -48,6 +53,10 @@ class PrefixTree:
         while (segment := int(self.parent[segment])) >= 0:
             above.append(segment)
         return above[::-1]
+
+    def path(self, segment: int) -> np.ndarray:
+        """The tokens of the segments above one and its own, outermost first."""
+        return np.concatenate([self.start[s] + np.arange(self.length[s]) for s in (*self.chain(segment), segment)])
 
     def locate(self, offsets: np.ndarray) -> np.ndarray:
         """The packed token that is token ``offsets[i]`` of row i, (n,)."""
@@ -136,3 +145,33 @@ def prefix_tree(rows: Sequence[Sequence[int]], shared: np.ndarray, least_saving:
     segment = np.repeat(np.arange(len(table)), length)
     offset = np.arange(len(segment)) - start[segment] + table[segment, 1]
     return PrefixTree(table[segment, 0], offset, start, length, table[:, 3], table[:, 1], leaf)
+
+
+def behind_known(tree: PrefixTree, length: np.ndarray, parent: np.ndarray, under: np.ndarray) -> PrefixTree:
+    """Rows behind segments that are known already.
+
+    Args:
+        tree: of the tokens that the rows have after these, at least one each.
+        length, parent: of the k known segments, a parent before what stands below it, (k,) each.
+        under: the known segment behind which each row goes on, −1 for none, (n,).
+
+    >>> tree = behind_known(lone_rows(np.array([2, 1])), np.array([5]), np.array([-1]), np.array([0, -1]))
+    >>> tree.offset.tolist(), tree.start.tolist(), tree.parent.tolist(), tree.path(1).tolist()
+    ([5, 6, 0], [3, 0, 2], [-1, 0, -1], [3, 4, 5, 6, 7, 0, 1])
+    """
+    count = len(length)
+    depth = np.zeros(count, dtype=np.int64)
+    for segment in np.flatnonzero(parent >= 0):
+        depth[segment] = depth[parent[segment]] + length[parent[segment]]
+    before = np.append(depth + length, 0)[under]  # tokens of each row that are known, (n,)
+    row = tree.row[tree.start]
+    return PrefixTree(
+        tree.row,
+        tree.offset + before[tree.row],
+        np.concatenate([len(tree) + np.cumsum(length) - length, tree.start]),
+        np.concatenate([length, tree.length]),
+        np.concatenate([parent, np.where(tree.parent < 0, under[row], tree.parent + count)]),
+        np.concatenate([depth, tree.depth + before[row]]),
+        tree.leaf + count,
+        count,
+    )

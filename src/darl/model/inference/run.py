@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from transformers import PreTrainedModel
 
 from darl.model.encoding import TOKENS_PER_BATCH, TOKENS_PER_BATCH_GPU, EncodedPairs, PairEncoder
+from darl.model.inference.kept import KeptPrefixes, set_store, store_of
 from darl.model.inference.packed import read_packed
 from darl.model.inference.padded import read_padded
 from darl.model.inference.reading import Read, Wanted
-from darl.model.inference.support import why_not_packed
+from darl.model.inference.support import why_not_kept, why_not_packed
 
 Progress = Callable[[int], None]
 
@@ -52,28 +54,35 @@ def run_pairs(
     """
     budget = tokens_per_batch or default_budget(network)
     left = np.arange(len(encoded))
-    with _lock(network), torch.inference_mode():
-        was_training = network.training
-        network.eval()
-        try:
-            while len(left):
-                budget = min(budget, _fitting.get(network, budget))
-                part = encoded if len(left) == len(encoded) else encoded.take(left)
-                done = np.zeros(len(left), dtype=bool)
-                try:
-                    for rows, read in _reads(network, encoder, part, wanted, budget):
-                        consume(left[rows], read)
-                        done[rows] = True
-                        if progress:
-                            progress(len(rows))
-                except torch.OutOfMemoryError:
-                    if budget // 2 < LEAST_TOKENS:
-                        raise
-                    _fitting[network] = budget // 2
-                    torch.cuda.empty_cache()
-                left = left[~done]
-        finally:
-            network.train(was_training)
+    with _alone(network):
+        while len(left):
+            budget = min(budget, _fitting.get(network, budget))
+            part = encoded if len(left) == len(encoded) else encoded.take(left)
+            done = np.zeros(len(left), dtype=bool)
+            try:
+                for rows, read in _reads(network, encoder, part, wanted, budget):
+                    consume(left[rows], read)
+                    done[rows] = True
+                    if progress:
+                        progress(len(rows))
+            except torch.OutOfMemoryError:
+                if budget // 2 < LEAST_TOKENS:
+                    raise
+                _fitting[network] = budget // 2
+                torch.cuda.empty_cache()
+            left = left[~done]
+
+
+def keep_prefixes(network: PreTrainedModel, encoder: PairEncoder, max_bytes: int) -> str | None:
+    """Keep prefixes of a classifier from now on, at most so many bytes; 0: none, and give up those kept.
+
+    Returns:
+        None, or why this network's prefixes cannot be kept.
+    """
+    with _alone(network):
+        why = why_not_kept(network, encoder) if max_bytes else None
+        set_store(network, KeptPrefixes(max_bytes) if max_bytes and why is None else None)
+    return why
 
 
 def default_budget(network: PreTrainedModel) -> int:
@@ -87,8 +96,29 @@ def _reads(
     if not len(encoded):
         return iter(())
     if why_not_packed(network, encoder, head=wanted.head) is None:
-        return read_packed(network, encoded, wanted, budget)
+        return read_packed(network, encoded, wanted, budget, kept=_kept(network, encoder))
     return read_padded(network, encoder, encoded, wanted, budget)
+
+
+def _kept(network: PreTrainedModel, encoder: PairEncoder) -> KeptPrefixes | None:
+    """The network's store, where it has one that can be used as things are."""
+    store = store_of(network)
+    if store is None or torch.is_autocast_enabled(network.device.type) or why_not_kept(network, encoder) is not None:
+        return None
+    store.serve(network)
+    return store
+
+
+@contextmanager
+def _alone(network: PreTrainedModel) -> Iterator[None]:
+    """The network for this thread alone, without gradients and with dropout off."""
+    with _lock(network), torch.inference_mode():
+        was_training = network.training
+        network.eval()
+        try:
+            yield
+        finally:
+            network.train(was_training)
 
 
 def _lock(network: PreTrainedModel) -> threading.RLock:

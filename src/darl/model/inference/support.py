@@ -14,7 +14,9 @@ import torch
 from transformers import PreTrainedModel
 
 from darl.model.encoding import EncodedPairs, PairEncoder
-from darl.model.inference.packed import read_packed
+from darl.model.head import head_name
+from darl.model.inference.kept import KeptPrefixes
+from darl.model.inference.packed import body_of, is_causal, read_packed
 from darl.model.inference.padded import read_padded
 from darl.model.inference.reading import Wanted
 
@@ -23,6 +25,7 @@ TOLERANCE = 1e-3
 TOLERANCE_HALF = 5e-2
 
 _known: WeakKeyDictionary[torch.nn.Module, str | None] = WeakKeyDictionary()
+_known_kept: WeakKeyDictionary[torch.nn.Module, str | None] = WeakKeyDictionary()
 
 
 def why_not_packed(network: PreTrainedModel, encoder: PairEncoder, *, head: bool) -> str | None:
@@ -41,6 +44,44 @@ def why_not_packed(network: PreTrainedModel, encoder: PairEncoder, *, head: bool
     return _known[network]
 
 
+def why_not_kept(network: PreTrainedModel, encoder: PairEncoder) -> str | None:
+    """Why a network's prefixes cannot be kept, or None where they can; found out on the first call.
+
+    Args:
+        network: a classifier in evaluation mode.
+        encoder: as in :func:`why_not_packed`.
+    """
+    if network.device.type != "cpu":
+        return "prefixes are kept on a CPU alone"
+    why = why_not_packed(network, encoder, head=True)
+    if why is None and network not in _known_kept:
+        _known_kept[network] = _try_kept(network, encoder)
+    return why or _known_kept[network]
+
+
+def _try_kept(network: PreTrainedModel, encoder: PairEncoder) -> str | None:
+    if not is_causal(network):
+        return "its tokens see those after them"
+    if head_name(network) != "score" or hasattr(body_of(network), "embeddings"):
+        return "it is no decoder whose classifier reads the last token"
+    # their angles depend on the longest row of a batch, so a key of one batch is wrong in the next
+    if any(getattr(module, "rope_type", None) in ("dynamic", "longrope") for module in network.modules()):
+        return "its rotary positions depend on the batch"
+    pairs, wanted, kept = _made_up(network, encoder), Wanted(), KeptPrefixes(2**40)
+    try:
+        kept.serve(network)
+        plain = _collect(read_padded(network, encoder, pairs, wanted, 10_000), len(pairs), True)
+        off = 0.0
+        for _ in range(2):  # the second time all prefixes are known
+            found = _collect(read_packed(network, pairs, wanted, 10_000, kept=kept), len(pairs), True)
+            off = max(off, float((plain - found).abs().max()))
+    except Exception as error:  # whatever it is, scoring goes on without
+        return f"{type(error).__name__}: {error}"
+    if not kept.taken:
+        return "no prefix could be kept: pairs are too short, or its layers' keys are not alike"
+    return None if off <= _most(network, plain) else f"with kept prefixes features differ by {off:.2g}"
+
+
 def _try(network: PreTrainedModel, encoder: PairEncoder, head: bool) -> str | None:
     pairs = _made_up(network, encoder)
     wanted = Wanted(head=head, layer=None if head else -1)
@@ -55,8 +96,12 @@ def _try(network: PreTrainedModel, encoder: PairEncoder, head: bool) -> str | No
     except Exception as error:  # whatever it is, the plain way will tell the user if it concerns them
         return f"{type(error).__name__}: {error}"
     off = float((plain - packed).abs().max())
-    most = float(plain.abs().max()) * (TOLERANCE if network.dtype == torch.float32 else TOLERANCE_HALF)
-    return None if off <= most else f"packed and plain features differ by {off:.2g}"
+    return None if off <= _most(network, plain) else f"packed and plain features differ by {off:.2g}"
+
+
+def _most(network: PreTrainedModel, plain: torch.Tensor) -> float:
+    """How far two ways of computing features may be apart."""
+    return float(plain.abs().max()) * (TOLERANCE if network.dtype == torch.float32 else TOLERANCE_HALF)
 
 
 def _collect(reads: object, count: int, head: bool) -> torch.Tensor:
@@ -81,4 +126,4 @@ def _made_up(network: PreTrainedModel, encoder: PairEncoder) -> EncodedPairs:
     fields = {"input_ids": texts, "attention_mask": [[1] * len(ids) for ids in texts]}
     if "token_type_ids" in encoder.tokenizer.model_input_names:
         fields["token_type_ids"] = [[0] * len(ids) for ids in texts]
-    return EncodedPairs(fields)
+    return EncodedPairs(fields, min(4, room - 1), [min(12, len(ids) - 1) for ids in texts])
