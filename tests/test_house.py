@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "labelling": LOW | {"evaluation"},
     "model": LOW | {"ood"},
     "dasa": LOW | {"memory", "ood", "model"},
-    "export": LOW | MIDDLE | {"model"},
+    "export": LOW | MIDDLE | {"cores", "model"},
     "recipe": LOW,
     "training": LOW | MIDDLE | {"labelling", "model", "dasa", "recipe", "progress"},
     "verbs": LOW | MIDDLE | {"memory", "model", "dasa", "export", "recipe", "progress", "training"},
