@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from darl.serving.door import Door
+from darl.serving.homes import home_first
 from darl.serving.jobs import Job, Slice, TokenEstimate
 from darl.serving.link import WorkerDiedError, WorkerLink
 from darl.serving.metrics import Metrics
@@ -118,7 +119,7 @@ class Batcher:
     async def _feed(self, worker: WorkerLink, door: Door) -> None:
         while await self._work_for(worker):
             await door.opens()
-            batch = self._take() if worker.serving else []  # it may have died, or been retired, in the meantime
+            batch = self._take(worker) if worker.serving else []  # it may have died, or been retired, in the meantime
             if not batch:
                 continue
             self.metrics.note_batch(len(batch), sum(len(part.rows) for part in batch), _cost(batch))
@@ -182,8 +183,12 @@ class Batcher:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _take(self) -> list[Slice]:
+    def _take(self, worker: WorkerLink) -> list[Slice]:
         """The next batch: slices of the jobs in turn, up to the budget; one slice at least where any waits."""
+        places: dict[Job, int] = {}
+        if self.settings.prefix_cache_mb and worker.facts is not None and worker.facts.shares_prefix:
+            places = {job: place for place, job in enumerate(self._turns)}
+            self._turns = home_first(self._turns, list(self._workers).index(worker), len(self._workers))
         budget, used, batch, later = self.budget, 0, [], deque()
         while self._turns or later:
             if not self._turns:
@@ -203,6 +208,8 @@ class Batcher:
         numbers: dict[Job, int] = {}
         for part in batch:
             numbers.setdefault(part.job, len(numbers))
+        if places:  # those whose turn has not come stand as they stood, so that each comes to the front in the end
+            self._turns = deque(sorted(self._turns, key=lambda job: len(places) if job in numbers else places[job]))
         return sorted(batch, key=lambda part: numbers[part.job])  # a job's slices side by side
 
 
