@@ -107,8 +107,11 @@ def flex_mask(tree: PrefixTree, *, causal: bool, device: torch.device) -> Any:
 
 
 @contextmanager
-def packed_attention(network: torch.nn.Module, layout: Layout) -> Iterator[None]:
-    """Within the block the network's attention follows the layout; not for two threads on one network at a time."""
+def packed_attention(network: torch.nn.Module, layout: Layout | None) -> Iterator[None]:
+    """Within the block the network's attention follows the layout.
+
+    For several threads on one network at a time only within a block of no layout, which lets in those with one.
+    """
     configs = {id(c): c for module in network.modules() if (c := getattr(module, "config", None)) is not None}
     before = [(config, config._attn_implementation) for config in configs.values()]
     token = _current.set(layout)

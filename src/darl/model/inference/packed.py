@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from darl.model.inference.lean import lean_modules
 from darl.model.inference.packs import Pack, make_packs
 from darl.model.inference.prefix_tree import PrefixTree
 from darl.model.inference.reading import Read, Wanted, is_last_layer
+from darl.model.inference.side_by_side import can_run_side_by_side, cut_for_threads, side_by_side
 
 
 def read_packed(
@@ -43,10 +46,32 @@ def read_packed(
     causal = is_causal(network)
     if wanted.layer is not None or not wanted.head or not causal or not share:
         kept = None
-    for pack in make_packs(encoded, budget, share=causal and share, kept=kept):
-        read = _read_pack(network, pack, wanted, causal, kept)
+
+    def make(tokens: int) -> Iterator[Pack]:
+        return make_packs(encoded, tokens, share=causal and share, kept=kept)
+
+    for pack, read in _read_packs(network, make, budget, wanted, causal, kept):
         answer = torch.from_numpy(pack.answer).to(network.device)
         yield pack.pairs, Read(*(None if x is None else x[answer] for x in (read.logits, read.inputs, read.pooled)))
+
+
+def _read_packs(
+    network: PreTrainedModel,
+    make: Callable[[int], Iterator[Pack]],
+    budget: int,
+    wanted: Wanted,
+    causal: bool,
+    kept: KeptPrefixes | None,
+) -> Iterator[tuple[Pack, Read]]:
+    """Every pack and what was read, one after the other, or on a CPU side by side where there are enough of them."""
+    if kept is None and can_run_side_by_side(network.device):
+        packs = cut_for_threads(make, lambda pack: len(pack.tree), budget)
+        if (first := next(packs, None)) is not None:
+            with packed_attention(network, None), lean_modules(network):  # each pack's own: before, and after, these
+                yield from side_by_side(chain([first], packs), lambda pack: _read_pack(network, pack, wanted, causal))
+            return
+    for pack in make(budget):
+        yield pack, _read_pack(network, pack, wanted, causal, kept)
 
 
 PackPass = Callable[[Pack], AbstractContextManager[None]]
@@ -158,14 +183,14 @@ def _read_pack(
         whole = part.new_zeros(*caught.pop("all").shape[:2], part.shape[-1]).index_copy_(1, ends, part)
         return (whole, *output[1:]) if isinstance(output, tuple) else whole
 
-    hooks = [body.register_forward_hook(reshape)]
+    hooks = [body.register_forward_hook(_of_this_thread(reshape))]
     if narrow is not None:
-        hooks.append(narrow.register_forward_hook(only_read))
+        hooks.append(narrow.register_forward_hook(_of_this_thread(only_read)))
     if end_part is not None:
-        hooks.append(end_part.register_forward_pre_hook(only_ends))
-        hooks.append(end_part.register_forward_hook(at_their_places))
+        hooks.append(end_part.register_forward_pre_hook(_of_this_thread(only_ends)))
+        hooks.append(end_part.register_forward_hook(_of_this_thread(at_their_places)))
     if wanted.head:
-        hooks.append(head_of(network).register_forward_pre_hook(catch))
+        hooks.append(head_of(network).register_forward_pre_hook(_of_this_thread(catch)))
     options = {"use_cache": False} if causal else {}
     try:
         with packed_attention(network, layout), lean_modules(network):
@@ -181,6 +206,12 @@ def _read_pack(
     if kept is not None:
         _keep(kept, pack, layout)
     return Read(logits, caught.get("inputs"), caught.get("pooled"))
+
+
+def _of_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook, deaf to passes of other threads on the same network."""
+    mine = get_ident()
+    return lambda *args: hook(*args) if get_ident() == mine else None
 
 
 def _keep(kept: KeptPrefixes, pack: Pack, layout: Layout) -> None:
