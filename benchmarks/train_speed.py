@@ -27,6 +27,7 @@ from transformers import TrainerCallback
 
 from darl.losses import make_loss
 from darl.model import RelevanceModel
+from darl.model.inference.packs import make_packs
 from darl.pairs import PairTable, read_pairs
 from darl.progress import quiet_libraries
 from darl.recipe.file import load_recipe
@@ -34,7 +35,7 @@ from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json
 from darl.training.tune import tune_model
 from machine import commit, machine
-from peer import PROMPTS, as_probabilities, require_same, save_fresh
+from peer import PROMPTS, as_probabilities, limit_share, require_same, save_fresh
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -99,11 +100,18 @@ def compare(
             seconds[name].append(took)
             losses[name].append(loss)
     timed = len(pairs) - args.batch
+    model = RelevanceModel.from_pretrained(folder)
+    tokens = sum(
+        len(pack.tree)
+        for start in range(0, timed, args.batch)
+        for pack in make_packs(model.encode(pairs.take(range(start, start + args.batch))), 2**62, share=True)
+    )  # of batches in the file's order: drawn ones have about as many
+    share = limit_share(model, tokens, float(np.median(seconds["darl"])), passes=3) if args.device == "cpu" else None
     return [
         {
             "prompt": prompt, "way": name, "pairs": timed, "pairs_per_second": timed / float(np.median(taken)),
             "seconds": np.round(taken, 2).tolist(), "mean_loss": np.round(losses[name], 4).tolist(),
-        }
+        } | ({"distinct_tokens": tokens, "limit_share": share} if name == "darl" else {})
         for name, taken in seconds.items()
     ]  # fmt: skip
 

@@ -30,6 +30,7 @@ PAIRS = [(f"query {number // 7}", "word " * (1 + number % 11)) for number in ran
 def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(side_by_side, "LEAST_TOKENS", 64)
     monkeypatch.setattr(side_by_side, "FULL_PACK", 64)
+    monkeypatch.setattr(side_by_side, "DTYPES", {torch.float32, torch.bfloat16})
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -67,7 +68,7 @@ def read_all(model: RelevanceModel, wanted: Wanted, budget: int) -> tuple[np.nda
             for row, value in zip(rows, values, strict=True):
                 out[row] = value
     assert all(value is not None for value in out)
-    return torch.stack(out).numpy(), len(threads)  # type: ignore[arg-type]
+    return torch.stack(out).float().numpy(), len(threads)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("layer", [None, -1])
@@ -125,9 +126,26 @@ def test_cores_without_a_full_pack_share_each(model: RelevanceModel, monkeypatch
 
 
 def test_autocast_and_gradients_stay_with_the_thread_that_has_them() -> None:
-    cpu = torch.device("cpu")
-    assert not side_by_side.can_run_side_by_side(cpu)
+    cpu = torch.device("cpu"), torch.bfloat16
+    assert not side_by_side.can_run_side_by_side(*cpu)
     with torch.inference_mode():
-        assert side_by_side.can_run_side_by_side(cpu)
+        assert side_by_side.can_run_side_by_side(*cpu)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert not side_by_side.can_run_side_by_side(cpu)
+            assert not side_by_side.can_run_side_by_side(*cpu)
+
+
+def test_float32_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    torch.set_num_threads(3)
+    with torch.inference_mode():
+        assert not side_by_side.can_run_side_by_side(torch.device("cpu"), torch.float32)
+        assert side_by_side.can_run_side_by_side(torch.device("cpu"), torch.bfloat16)
+
+
+def test_half_precision_on_several_threads(tiny_decoder: Path) -> None:
+    model = model_of("llama", tiny_decoder)
+    model.network.to(torch.bfloat16)  # type: ignore[arg-type]
+    found, threads = read_all(model, Wanted(), 300)
+    assert threads > 1
+    torch.set_num_threads(1)
+    np.testing.assert_allclose(found, read_all(model, Wanted(), 300)[0], atol=0.05)

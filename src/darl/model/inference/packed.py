@@ -64,7 +64,7 @@ def _read_packs(
     kept: KeptPrefixes | None,
 ) -> Iterator[tuple[Pack, Read]]:
     """Every pack and what was read, one after the other, or on a CPU side by side where there are enough of them."""
-    if kept is None and can_run_side_by_side(network.device):
+    if kept is None and can_run_side_by_side(network.device, network.dtype):
         packs = cut_for_threads(make, lambda pack: len(pack.tree), budget)
         if (first := next(packs, None)) is not None:
             with packed_attention(network, None), lean_modules(network):  # each pack's own: before, and after, these
