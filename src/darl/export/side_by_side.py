@@ -6,11 +6,12 @@ as fast as on one, two batches side by side 1.9 times. A lone batch has all thre
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
+
+from darl.model.inference.side_by_side import in_order
 
 Batch = tuple[Any, Any]
 Run = Callable[[Any], Any]
@@ -32,17 +33,7 @@ def run_batches(batches: Iterable[Batch], wide: Run, narrow: Callable[[], Run], 
         for rows, inputs in chain(first, left):
             yield rows, wide(inputs)
         return
-    run, waiting = narrow(), deque[tuple[Any, Future]]()
+    run = narrow()
     with ThreadPoolExecutor(cores, thread_name_prefix="darl-onnx") as pool:
-        try:
-            for rows, inputs in chain(first, left):
-                waiting.append((rows, pool.submit(run, inputs)))
-                if len(waiting) == 2 * cores:
-                    done, found = waiting.popleft()
-                    yield done, found.result()
-            while waiting:
-                done, found = waiting.popleft()
-                yield done, found.result()
-        finally:
-            for _, one in waiting:  # an error, or nobody reads on
-                one.cancel()
+        for (rows, _), found in in_order(chain(first, left), lambda batch: run(batch[1]), pool, 2 * cores):
+            yield rows, found

@@ -72,20 +72,32 @@ def side_by_side(packs: Iterable[Pack], run: Callable[[Pack], Found]) -> Iterato
         with torch.inference_mode():
             return run(pack)
 
-    waiting: deque[tuple[Pack, Future[Found]]] = deque()
     with _threads_kept(threads), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for pack in packs:
-                waiting.append((pack, pool.submit(alone, pack)))
-                if len(waiting) == 2 * threads:
-                    done, found = waiting.popleft()
-                    yield done, found.result()
-            while waiting:
+        yield from in_order(packs, alone, pool, 2 * threads)
+
+
+def in_order(
+    given: Iterable[Pack], run: Callable[[Pack], Found], pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[Pack, Found]]:
+    """(what was given, what ``run`` found), in order, at most ``ahead`` in hand; an error is raised at its turn.
+
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(in_order([3, 1], lambda n: n * n, pool, 2))
+    [(3, 9), (1, 1)]
+    """
+    waiting: deque[tuple[Pack, Future[Found]]] = deque()
+    try:
+        for one in given:
+            waiting.append((one, pool.submit(run, one)))
+            if len(waiting) == ahead:
                 done, found = waiting.popleft()
                 yield done, found.result()
-        finally:
-            for _, one in waiting:
-                one.cancel()
+        while waiting:
+            done, found = waiting.popleft()
+            yield done, found.result()
+    finally:
+        for _, found in waiting:  # an error, or nobody reads on
+            found.cancel()
 
 
 @contextmanager
