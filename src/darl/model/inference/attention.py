@@ -30,6 +30,8 @@ NAME = "darl_packed"
 WASTE = 0.25
 # … but small ones are not worth a call of their own.
 SMALL_BLOCK = 20_000  # products of a query with a key
+# Up to here, a head's scores in float32 stay where the processor reads them fast.
+FEW_SCORES = 64 * 64
 # Keys gathered at a time, which bounds the memory of a block.
 MOST_KEYS = 16_384
 
@@ -43,16 +45,15 @@ class Block:
     """Some segments, gathered and padded: b of them, M tokens and C + M keys each.
 
     Attributes:
-        queries: packed tokens, (b, M).
-        keys: packed tokens, or T + j for a known one, (b, C + M), those above a segment right-aligned.
-        real: which of the b·M tokens are no padding, (r,); into: the packed tokens that they are, (r,).
+        queries: packed tokens, (b · M,).
+        keys: packed tokens, or T + j for a known one, (b · (C + M),), those above a segment right-aligned.
+        size: b.
         mask: additive, broadcasting to (b, M, C + M), or None.
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
-    real: torch.Tensor
-    into: torch.Tensor
+    size: int
     mask: torch.Tensor | None
 
 
@@ -61,12 +62,14 @@ class Layout:
     """How the tokens of a pack see each other, and in which way that is computed.
 
     Attributes:
+        place: where each packed token stands among the tokens of all blocks, one block after the other, (T,).
         known: prefixes whose keys and values are not computed but taken, in their order in the tree.
         copied: packed tokens whose keys and values are copied out of every layer, (w,), or None.
         copies: these, by layer: keys and values, (w, H_kv, d) each.
     """
 
     blocks: list[Block]
+    place: torch.Tensor | None = None
     flex_mask: Any = None
     longest: int = 0
     known: Sequence[KeptPrefix] = ()
@@ -83,8 +86,16 @@ def make_layout(tree: PrefixTree, *, causal: bool, device: torch.device, dtype: 
     longest = int((tree.depth + tree.length).max())
     if device.type == "cuda":
         assert not tree.known  # the mask knows packed tokens alone
-        return Layout([], flex_mask(tree, causal=causal, device=device), longest)
-    return Layout([_block(tree, part, causal, device, dtype) for part in _parts(tree)], None, longest)
+        return Layout([], flex_mask=flex_mask(tree, causal=causal, device=device), longest=longest)
+    blocks, place, begin = [], np.empty(len(tree), dtype=np.int64), 0
+    for part in _parts(tree):
+        blocks.append(_block(tree, part, causal, device, dtype))
+        longest_here = int(tree.length[part].max())
+        for segment in part:
+            start, length = int(tree.start[segment]), int(tree.length[segment])
+            place[start : start + length] = np.arange(begin, begin + length)
+            begin += longest_here
+    return Layout(blocks, torch.from_numpy(place).to(device), longest=longest)
 
 
 def flex_mask(tree: PrefixTree, *, causal: bool, device: torch.device) -> Any:
@@ -167,8 +178,9 @@ def _attend_blocks(
     dropout: float = 0.0,
     layer: int | None = None,
 ) -> torch.Tensor:
-    heads, tokens, kv_heads, width = query.shape[1], query.shape[2], key.shape[1], value.shape[-1]
+    heads, kv_heads, width = query.shape[1], key.shape[1], value.shape[-1]
     fold = heads // kv_heads
+    assert layout.place is not None
     q, k, v = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))  # (T, H, d)
     if layout.copied is not None or layout.known:
         if layer is None:
@@ -177,30 +189,41 @@ def _attend_blocks(
             layout.copies[layer] = k[layout.copied], v[layout.copied]
         k = torch.cat([k, *(prefix.keys[layer] for prefix in layout.known)])
         v = torch.cat([v, *(prefix.values[layer] for prefix in layout.known)])
-    out = q.new_zeros(tokens, heads, width)
-    in_two = q.dtype != torch.float32 and not torch.is_grad_enabled()
+    found, begin = q.new_empty(sum(len(block.queries) for block in layout.blocks), heads, width), 0
     for number, block in enumerate(layout.blocks):
-        b, m = block.queries.shape
-        q_block = q[block.queries].view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)  # (b, H_kv, fold, M, d)
-        k_block, v_block = k[block.keys].transpose(1, 2), v[block.keys].transpose(1, 2)  # (b, H_kv, C + M, d)
+        b, m = block.size, len(block.queries) // block.size
+        # A row at a time, which `index_select` copies whole; indexing would go through its numbers one by one.
+        q_block = q.index_select(0, block.queries).view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)
+        k_block, v_block = (
+            states.index_select(0, block.keys).view(b, -1, kv_heads, states.shape[-1]).transpose(1, 2)
+            for states in (k, v)
+        )  # (b, H_kv, C + M, d)
         q_block, mask = q_block.reshape(b, kv_heads, fold * m, -1), _folded_mask(layout, number, fold)
-        if in_two:
-            found = _attend_in_two(q_block, k_block, v_block, mask, scaling)
+        if _in_two_is_faster(q_block, k_block):
+            attended = _attend_in_two(q_block, k_block, v_block, mask, scaling)
         else:
-            found = scaled_dot_product_attention(
+            attended = scaled_dot_product_attention(
                 q_block, k_block, v_block, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
-        found = found.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4).reshape(b * m, heads, width)
-        out[block.into] = found if len(block.real) == b * m else found[block.real]
-    return out.unsqueeze(0)
+        into = found[begin : begin + b * m].view(b, m, kv_heads, fold, width)
+        into.copy_(attended.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4))
+        begin += b * m
+    return found.index_select(0, layout.place).unsqueeze(0)
+
+
+def _in_two_is_faster(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """Whether two products beat the fused kernel: in half precision twice, in float32 by a third while scores are few."""
+    if torch.is_grad_enabled():
+        return False
+    return query.dtype != torch.float32 or query.shape[-2] * key.shape[-2] <= FEW_SCORES
 
 
 def _attend_in_two(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float
 ) -> torch.Tensor:
-    """softmax(s·Q·Kᵀ + mask)·V by two batched products: in half precision twice as fast on a CPU as the fused kernel.
+    """softmax(s·Q·Kᵀ + mask)·V by two batched products.
 
-    Scores are rounded before the softmax. Beside what the rest of a network rounds, logits are no further from those
+    In half precision scores are rounded before the softmax. Beside what the rest of a network rounds, logits are no further from those
     in float32 (SmolLM2-135M in bfloat16: .0099 on average against .0098).
     """
     scores = torch.matmul(query.mul_(scaling), key.transpose(-1, -2))
@@ -265,7 +288,6 @@ def _parts(tree: PrefixTree) -> Iterator[np.ndarray]:
 def _block(tree: PrefixTree, segments: np.ndarray, causal: bool, device: torch.device, dtype: torch.dtype) -> Block:
     length, depth, start = tree.length[segments], tree.depth[segments], tree.start[segments]
     b, m, c = len(segments), int(length.max()), int(depth.max())
-    inside = np.arange(m) < length[:, None]  # (b, M)
     own = start[:, None] + np.minimum(np.arange(m), length[:, None] - 1)
     above = np.zeros((b, c), dtype=np.int64)
     chains: dict[int, np.ndarray] = {}  # by parent: siblings see the same
@@ -276,15 +298,13 @@ def _block(tree: PrefixTree, segments: np.ndarray, causal: bool, device: torch.d
         if parent not in chains:
             chains[parent] = tree.path(parent)
         above[i, c - int(depth[i]) :] = chains[parent]
-    real = np.flatnonzero(inside.ravel())
     seen = _seen(length, depth, m, c, causal)
     mask = None
     if seen is not None:
         mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~torch.from_numpy(seen), torch.finfo(dtype).min)
         mask = mask.to(device)
-    keys = np.concatenate([above, own], axis=1)
-    queries, keys, real, into = (torch.from_numpy(part).to(device) for part in (own, keys, real, own.ravel()[real]))
-    return Block(queries, keys, real, into, mask)
+    queries, keys = (torch.from_numpy(part.ravel()).to(device) for part in (own, np.concatenate([above, own], axis=1)))
+    return Block(queries, keys, b, mask)
 
 
 def _seen(length: np.ndarray, depth: np.ndarray, m: int, c: int, causal: bool) -> np.ndarray | None:
