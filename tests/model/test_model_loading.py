@@ -141,3 +141,13 @@ def test_half_precision_that_the_processor_only_emulates_is_cast_up(model, tmp_p
         assert loaded.network.dtype == expected
         assert all(torch.equal(a, b.to(a.dtype)) for a, b in zip(
             loaded.network.state_dict().values(), model.network.state_dict().values(), strict=True))  # fmt: skip
+
+
+def test_a_model_computes_in_the_numbers_that_are_asked_for(model, tmp_path, monkeypatch) -> None:
+    folder = model.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr("darl.model.precision.native_bfloat16", lambda: True)
+    asked = {None: torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float32}
+    for dtype, expected in asked.items():  # no processor computes float16 at speed
+        assert RelevanceModel.from_pretrained(folder, dtype=dtype).network.dtype == expected
+    with pytest.raises(ModelError, match="'int8' is no number type"):
+        RelevanceModel.from_pretrained(folder, dtype="int8")

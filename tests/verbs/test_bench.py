@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from darl.cli.main import app
@@ -29,6 +30,20 @@ def test_every_figure_is_measured(model: RelevanceModel) -> None:
     assert 0 < report.reached_gflops < report.limit_gflops
     assert report.advice
     assert "GFLOP/s" in str(report)
+
+
+def test_half_precision_is_tried_on_a_model_of_its_own(
+    model: RelevanceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(model, seconds=0.1).half is None  # it is the caller's
+    assert model.network.dtype == torch.float32
+    folder = model.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr("darl.model.precision.native_bfloat16", lambda: True)
+    half = bench(folder, seconds=0.1).half
+    assert half is not None
+    assert half > 0
+    monkeypatch.setattr("darl.model.precision.native_bfloat16", lambda: False)
+    assert bench(folder, seconds=0.1).half is None
 
 
 def test_weights_and_tokens_are_counted(model: RelevanceModel) -> None:

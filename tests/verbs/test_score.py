@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from darl.errors import DataError, EmptySplitError, StorageError
+from darl.cli.main import app
+from darl.errors import DataError, EmptySplitError, ModelError, StorageError
 from darl.model import RelevanceModel
 from darl.pairs import PairTable, UnusableRowsError
+from darl.verbs.inputs import as_scorer
 from darl.verbs.score import score_pairs
 from small_model import make_small_model
 
@@ -91,6 +94,21 @@ def test_in_memory_and_from_tables(model: RelevanceModel, jsonl: Path) -> None:
         np.testing.assert_allclose(
             table["relevance_score"].to_numpy(), from_file["relevance_score"].to_numpy(), atol=1e-6
         )
+
+
+def test_half_precision_where_the_machine_has_it(
+    small_model: Path, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = score_pairs(small_model, jsonl).table["p_good"].to_numpy()
+    for native in (True, False):
+        monkeypatch.setattr("darl.model.precision.native_bfloat16", lambda native=native: native)
+        out = tmp_path / f"{native}.parquet"
+        done = CliRunner().invoke(app, ["score", str(small_model), str(jsonl), "-o", str(out), "--dtype", "bfloat16"])
+        assert done.exit_code == 0, done.output
+        off = np.abs(pq.read_table(out)["p_good"].to_numpy() - plain).max()
+        assert (0 < off < 0.02) if native else off == 0, (native, off)
+    with pytest.raises(ModelError, match="written in"):
+        as_scorer(small_model, runtime="onnx", dtype="bfloat16")
 
 
 def test_columns_that_collide_are_kept_and_the_results_renamed(model: RelevanceModel, tmp_path: Path) -> None:

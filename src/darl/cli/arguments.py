@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,10 @@ Bootstrap = Annotated[int, typer.Option(min=0, help="Resamples of whole queries 
 Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; default: a GPU where there is one.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"] | None,
+    typer.Option(help="Numbers to compute in, half precision where the machine has it; default: as saved."),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave unusable rows out instead of refusing the file.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="With ray: how many; default one a core or GPU.")]
 RayAddress = Annotated[

@@ -12,6 +12,7 @@ from darl.cli.arguments import (
     Bootstrap,
     Columns,
     Device,
+    Dtype,
     Quiet,
     Seed,
     SkipBad,
@@ -50,6 +51,7 @@ def evaluate(
     min_slice: Annotated[int, typer.Option(min=1, help="Pairs a slice needs to be shown.")] = 50,
     ood: Annotated[bool, typer.Option(help="Also by how far out the pairs are.")] = True,
     device: Device = None,
+    dtype: Dtype = None,
     output: Format = "text",
     save_to: Save = None,
     quiet: Quiet = False,
@@ -65,7 +67,7 @@ def evaluate(
         from darl.verbs.inputs import as_model
 
         found = run_evaluate(
-            as_model(model, device=device),
+            as_model(model, device=device, dtype=dtype),
             named,
             id_split=id_split,
             slices=listed(slices),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from darl.cli.arguments import Columns, Device, Quiet, RayAddress, SkipBad, Where, Workers, filters, mapping
+from darl.cli.arguments import Columns, Device, Dtype, Quiet, RayAddress, SkipBad, Where, Workers, filters, mapping
 from darl.cli.output import Output, put, put_json, working
 
 
@@ -25,6 +25,7 @@ def score(
         str | None, typer.Option(help="Before the names of the new columns; default none, or darl_ on a collision.")
     ] = None,
     device: Device = None,
+    dtype: Dtype = None,
     runtime: Annotated[
         Literal["torch", "onnx"], typer.Option(help="onnx: MODEL is a folder that `darl export` wrote.")
     ] = "torch",
@@ -52,9 +53,11 @@ def score(
         if engine == "ray":
             from darl.scale_out import RayEngine
 
-            elsewhere = RayEngine(model, runtime=runtime, device=device, workers=workers, address=ray_address)
+            elsewhere = RayEngine(
+                model, runtime=runtime, device=device, dtype=dtype, workers=workers, address=ray_address
+            )
         result = score_pairs(
-            as_scorer(model, runtime=runtime, device=device),
+            as_scorer(model, runtime=runtime, device=device, dtype=dtype),
             file,
             out,
             columns=mapping(columns, "--columns"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from darl.cli.arguments import Device
+from darl.cli.arguments import Device, Dtype
 from darl.cli.output import put, put_json
 
 
@@ -25,6 +25,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Default 8080; 0: any free one.")] = None,
     name: Annotated[str | None, typer.Option(help="What replies call the model.")] = None,
     device: Device = None,
+    dtype: Dtype = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that each hold the model; default one a core, four at most.")
     ] = None,
@@ -56,6 +57,7 @@ def serve(
     texts = [str(model)] if model is not None and "=" in str(model) and not model.exists() else []
     flags = {
         "model": None if texts else model, "host": host, "port": port, "name": name, "device": device,
+        "dtype": dtype,
         "workers": workers, "threads": threads, "ood": ood, "api_keys_file": api_keys_file,
         "traffic_log": traffic_log, "traffic_sample": traffic_sample, "traffic_texts": traffic_texts,
         "traffic_columns": traffic_columns, "watch_seconds": watch_seconds, "log_level": log_level,

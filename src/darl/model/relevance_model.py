@@ -36,7 +36,7 @@ from darl.model.inference.packed import is_causal
 from darl.model.inference.reading import Read, Wanted, to_numpy
 from darl.model.inference.run import keep_prefixes, run_pairs
 from darl.model.inference.support import why_not_packed
-from darl.model.precision import settle_precision
+from darl.model.precision import Dtype, settle_precision
 from darl.model.scorer import PairScorer, softmax
 from darl.model.template import DECODER_TEMPLATE, PairTemplate, install_template
 from darl.ood import OODReference
@@ -136,25 +136,32 @@ class RelevanceModel(PairScorer):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, *, device: str | None = None, trust_remote_code: bool = False
+        cls,
+        folder: str | Path,
+        *,
+        device: str | None = None,
+        dtype: Dtype | None = None,
+        trust_remote_code: bool = False,
     ) -> RelevanceModel:
         """Load a saved model.
 
         Args:
             folder: that :meth:`save_pretrained` wrote.
-            device: where to put it. On a CPU without bfloat16 a model saved in it computes in float32.
+            device: where to put it.
+            dtype: what its network computes in; default what it was saved in. A CPU that would emulate half precision
+                computes in float32, whatever was asked for. The frozen base that OOD scores may read stays in float32.
             trust_remote_code: run code that came with the backbone. What the folder says of this does not
                 count: whoever made the folder is not who runs it.
 
         Raises:
-            ModelError: the folder is missing, incomplete, corrupt, or not darl's.
+            ModelError: the folder is missing, incomplete, corrupt, or not darl's; no such device or dtype.
         """
         from darl.model.saving import load_model
 
         model = load_model(Path(folder), trust_remote_code=trust_remote_code)
         if device:
             model.to(device)
-        settle_precision(model.network)
+        settle_precision(model.network, dtype)
         return model
 
     def save_pretrained(self, folder: str | Path) -> Path:

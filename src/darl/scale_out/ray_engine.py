@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from darl.dasa.shards import PoolShard
 from darl.errors import DarlError, MissingExtraError, ModelError
+from darl.model.precision import Dtype
 from darl.scale_out.worker import ShardWorker
 from darl.verbs.score_source import Shard
 
@@ -35,6 +36,7 @@ class RayEngine:
         model: the folder of a model, a run or an export. Every machine must see it under this path.
         runtime: ``onnx`` for a folder that ``darl export`` wrote.
         device: of each worker; with ``cuda`` a worker takes one GPU.
+        dtype: what each worker computes in; default what the model was saved in.
         workers: how many; default one a core, or one a GPU.
         threads: of each worker; default the cores divided among the workers.
         address: of a running cluster, as ``ray.init`` takes it; default ``RAY_ADDRESS``, or a cluster on this
@@ -55,6 +57,7 @@ class RayEngine:
         *,
         runtime: Literal["torch", "onnx"] = "torch",
         device: str | None = None,
+        dtype: Dtype | None = None,
         workers: int | None = None,
         threads: int | None = None,
         address: str | None = None,
@@ -65,7 +68,8 @@ class RayEngine:
         except ImportError as error:
             raise MissingExtraError("Ray is not installed", mend="pip install 'darl[ray]'") from error
         self._ray: Any = ray
-        self.model, self.runtime, self.device = str(Path(model).expanduser().resolve()), runtime, device
+        self.model, self.runtime = str(Path(model).expanduser().resolve()), runtime
+        self.device, self.dtype = device, dtype
         self.workers, self.threads, self.address = workers, threads, address
         self._begun: list[Any] | None = None  # the workers
         self._held = ExitStack()
@@ -165,7 +169,7 @@ class RayEngine:
             max_restarts=-1,
             max_task_retries=RETRIES,
         )(ShardWorker)
-        return [kind.remote(self.model, self.runtime, self.device, threads) for _ in range(count)]
+        return [kind.remote(self.model, self.runtime, self.device, self.dtype, threads) for _ in range(count)]
 
     @contextmanager
     def _cluster(self) -> Iterator[None]:

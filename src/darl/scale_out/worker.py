@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from darl.dasa.shards import pool_arrays
 from darl.memory import give_back_memory
+from darl.model.precision import Dtype
 from darl.pairs import PairTable
 
 
@@ -25,7 +26,9 @@ class ShardWorker:
         ModelError: the folder is missing, incomplete or corrupt on this machine.
     """
 
-    def __init__(self, model: str, runtime: Literal["torch", "onnx"], device: str | None, threads: int) -> None:
+    def __init__(
+        self, model: str, runtime: Literal["torch", "onnx"], device: str | None, dtype: Dtype | None, threads: int
+    ) -> None:
         import torch
 
         from darl.progress import quiet_libraries
@@ -33,7 +36,7 @@ class ShardWorker:
 
         quiet_libraries()
         torch.set_num_threads(threads)
-        self.model = as_scorer(model, runtime=runtime, device=device)
+        self.model = as_scorer(model, runtime=runtime, device=device, dtype=dtype)
 
     def score(self, queries: Sequence[str], items: Sequence[str], options: dict[str, Any]) -> pa.Table:
         """One row a pair, in order: the columns of :meth:`darl.model.scores.Scores.to_arrow`."""

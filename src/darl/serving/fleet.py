@@ -127,6 +127,7 @@ class Fleet:
         reply = await worker.load(
             folder=str(self.folder),
             device=settings.device,
+            dtype=settings.dtype,
             threads=settings.threads or _share_of_cores(self.size),
             known=self._known,
             batch_tokens=settings.batch_tokens,

@@ -13,8 +13,9 @@ import torch
 from darl.errors import DarlError
 from darl.export.onnx_model import FACTS, OnnxModel
 from darl.model import RelevanceModel
+from darl.model.precision import Dtype
 from darl.serving.facts import ModelFacts
-from darl.verbs.inputs import as_model
+from darl.verbs.inputs import as_model, refuse_dtype
 
 if TYPE_CHECKING:
     from darl.serving.nearest import NearestPairs
@@ -23,20 +24,22 @@ if TYPE_CHECKING:
 Served = RelevanceModel | OnnxModel
 
 
-def load_served(folder: Path, *, device: str | None, threads: int | None) -> Served:
+def load_served(folder: Path, *, device: str | None, threads: int | None, dtype: Dtype | None = None) -> Served:
     """The scorer in a folder: an export where `darl export` wrote it, else a darl model.
 
     Args:
         device: of a model; an export computes on the processor.
+        dtype: of a model; default what it was saved in.
 
     Raises:
-        ModelError: missing, incomplete, corrupt, or a library is missing.
+        ModelError: missing, incomplete, corrupt, or a library is missing; a ``dtype`` for an export.
     """
     if (folder / FACTS).is_file():
+        refuse_dtype(folder, dtype)
         return OnnxModel(folder, threads=threads)
     if threads:
         torch.set_num_threads(threads)
-    model = as_model(folder, device=device)
+    model = as_model(folder, device=device, dtype=dtype)
     own_memory(model)
     return model
 

@@ -58,6 +58,8 @@ class ServeSettings(BaseSettings):
 
     device: str | None = None
     """cpu, cuda, cuda:1 …; default a GPU where there is one."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """What the model computes in; default what it was saved in, and float32 where the machine would emulate it."""
     workers: int | None = Field(None, ge=1, le=64)
     """Processes that each hold the model; default on a processor one a core, four at most, and on a GPU one."""
     threads: int | None = Field(None, ge=1)

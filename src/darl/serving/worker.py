@@ -62,7 +62,9 @@ def main() -> None:
             if message["op"] == "load":
                 folder = model_folder(message["folder"])
                 version = model_version(folder, message.get("known", {}))
-                model = load_served(folder, device=message.get("device"), threads=message.get("threads"))
+                model = load_served(
+                    folder, device=message.get("device"), dtype=message.get("dtype"), threads=message.get("threads")
+                )
                 known, missing = nearest_pairs(model, folder, wanted=message["nearest"], ood=message["ood"])
                 scorer = BatchScorer(model, message["batch_tokens"], known)
                 facts = describe(model, version, missing)

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import torch
 
-from darl.errors import DataError
+from darl.errors import DataError, ModelError
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
+from darl.model.precision import Dtype
 from darl.model.saving import model_folder
 from darl.model.scorer import PairScorer
 from darl.pairs import PairTable, read_pairs
@@ -18,11 +19,14 @@ from darl.pairs import PairTable, read_pairs
 OnBadRows = Literal["error", "skip"]
 
 
-def as_model(model: RelevanceModel | str | Path, *, device: str | None = None) -> RelevanceModel:
+def as_model(
+    model: RelevanceModel | str | Path, *, device: str | None = None, dtype: Dtype | None = None
+) -> RelevanceModel:
     """The model itself, or the one in a folder; a run folder stands for the model in it.
 
     Args:
         device: where a loaded model computes; default a GPU where there is one.
+        dtype: what a loaded model computes in; default what it was saved in.
 
     Raises:
         ModelError: the folder is missing, incomplete, corrupt, or not darl's.
@@ -30,24 +34,44 @@ def as_model(model: RelevanceModel | str | Path, *, device: str | None = None) -
     if isinstance(model, RelevanceModel):
         return model
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return RelevanceModel.from_pretrained(model_folder(model), device=device)
+    return RelevanceModel.from_pretrained(model_folder(model), device=device, dtype=dtype)
 
 
 def as_scorer(
-    model: PairScorer | str | Path, *, runtime: Literal["torch", "onnx"] = "torch", device: str | None = None
+    model: PairScorer | str | Path,
+    *,
+    runtime: Literal["torch", "onnx"] = "torch",
+    device: str | None = None,
+    dtype: Dtype | None = None,
 ) -> PairScorer:
     """Whatever scores pairs: a model, or with ``runtime="onnx"`` the folder of an export.
 
     Raises:
-        ModelError: the folder is missing, incomplete, corrupt, or of the other kind; a library is missing.
+        ModelError: the folder is missing, incomplete, corrupt, or of the other kind; a library is missing; a ``dtype``
+            for an export.
     """
     if isinstance(model, PairScorer) and not isinstance(model, RelevanceModel):
         return model
     if runtime == "onnx" and not isinstance(model, PairScorer):
         from darl.export import OnnxModel
 
+        refuse_dtype(model, dtype)
         return OnnxModel(Path(model).expanduser())
-    return as_model(model, device=device)  # type: ignore[arg-type]
+    return as_model(model, device=device, dtype=dtype)  # type: ignore[arg-type]
+
+
+def refuse_dtype(export: str | Path, dtype: Dtype | None) -> None:
+    """Raises where a number type is asked of an export, which computes in those that it was written in.
+
+    Raises:
+        ModelError: ``dtype`` is given.
+    """
+    if dtype is not None:
+        raise ModelError(
+            "an export computes in the numbers it was written in",
+            where=export,
+            mend="leave the number type out; `darl export --int8` writes smaller ones",
+        )
 
 
 def as_splits(pairs: Any) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def _attend_blocks(
 
 
 def _in_two_is_faster(query: torch.Tensor, key: torch.Tensor) -> bool:
-    """Whether two products beat the fused kernel: in half precision twice, in float32 by a third while scores are few."""
+    """Whether two products beat the fused kernel: in half precision 2×, in float32 1.3× while scores are few."""
     if torch.is_grad_enabled():
         return False
     return query.dtype != torch.float32 or query.shape[-2] * key.shape[-2] <= FEW_SCORES
@@ -223,8 +223,8 @@ def _attend_in_two(
 ) -> torch.Tensor:
     """softmax(s·Q·Kᵀ + mask)·V by two batched products.
 
-    In half precision scores are rounded before the softmax. Beside what the rest of a network rounds, logits are no further from those
-    in float32 (SmolLM2-135M in bfloat16: .0099 on average against .0098).
+    In half precision scores are rounded before the softmax. Beside what the rest of a network rounds, logits are no
+    further from those in float32 (SmolLM2-135M in bfloat16: .0099 on average against .0098).
     """
     scores = torch.matmul(query.mul_(scaling), key.transpose(-1, -2))
     if mask is not None:
