@@ -4,7 +4,8 @@
     python benchmarks/score_memory.py --sizes 2000 20000
 
 Each row is one `darl score` from Parquet to Parquet in a process of its own, whose largest resident memory counts; the
-short file three times, since batches of other sizes leave other gaps, and their median.
+short file three times, since batches of other sizes leave other gaps, and their median. `tenths_gb` is the largest of
+each tenth of a job, looked at ten times a second: whether memory grows as the job goes on.
 """
 
 from __future__ import annotations
@@ -49,13 +50,25 @@ def one(model: Path, count: int, folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "darl", "score", str(model), str(source), "-o", str(out), "-q"]
     begin = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
+    watched = []
+    while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
+        watched.append(resident(child.pid))
+        time.sleep(0.1)
+    _, status, usage = ended
     if status:
         sys.exit(f"darl score ended with {os.waitstatus_to_exitcode(status)}")
     ids = pq.read_table(out, columns=["id"])["id"].to_numpy()
     if not np.array_equal(ids, np.arange(count)):
         sys.exit("rows are lost, doubled or out of order")
-    return {"pairs": count, "seconds": time.perf_counter() - begin, "peak_gb": usage.ru_maxrss / 1e6}
+    tenths = [float(max(part)) for part in np.array_split(watched, 10)]
+    seconds = time.perf_counter() - begin
+    return {"pairs": count, "seconds": seconds, "peak_gb": usage.ru_maxrss / 1e6, "tenths_gb": tenths}
+
+
+def resident(pid: int) -> float:
+    """GB that a process holds, as `ru_maxrss` counts them."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1e6, 3)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from darl.memory import FreedMemory, resident_bytes
+
 SCRIPT = """
 import pathlib, resource, sys
 from darl.memory import give_back_memory
@@ -16,9 +18,9 @@ def resident() -> int:
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 kept = []
-for _ in range(4000):  # blocks below the size that the C library maps by itself, a small one after each
+for _ in range(4000):  # blocks below the size that the C library maps by itself, a small one of its heap after each
     kept.append(bytearray(60_000))
-    kept.append(bytearray(64))
+    kept.append(bytearray(1_000))
 kept = kept[1::2]
 held = resident()
 give_back_memory()
@@ -30,3 +32,27 @@ print(held - resident())
 def test_gaps_between_what_is_in_use_go_back() -> None:
     freed = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True).stdout
     assert int(freed) > 100_000_000
+
+
+def test_it_goes_back_once_much_has_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, given = [1000], []
+
+    def give() -> None:
+        given.append(held[0])
+        held[0] = 1050  # fifty are in use
+
+    monkeypatch.setattr("darl.memory.resident_bytes", lambda: held[0])
+    monkeypatch.setattr("darl.memory.give_back_memory", give)
+    freed = FreedMemory(much=100)
+    for now, expected in ((1100, False), (1101, True), (1150, False), (1149, False), (1151, True)):
+        held[0] = now
+        assert freed.give_back_if_much() is expected
+    assert given == [1101, 1151]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+def test_what_the_process_holds() -> None:
+    before = resident_bytes()
+    block = bytearray(50_000_000)
+    assert resident_bytes() - before > 40_000_000
+    del block

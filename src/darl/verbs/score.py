@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import darl
 from darl.errors import DataError
-from darl.memory import give_back_memory
+from darl.memory import FreedMemory
 from darl.model.encoding import EncodedPairs
 from darl.model.scorer import PairScorer
 from darl.model.scores import Scores
@@ -31,7 +31,6 @@ from darl.verbs.score_source import ScoreSource, Shard, open_score_source
 # One with `begin` and `end`, as RayEngine has, is begun while the model loads.
 ShardEngine = Callable[[Iterator[Shard], dict[str, Any]], Generator[tuple[int, pa.Table], None, None]]
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
-GIVE_BACK_EVERY = CHUNK  # pairs, for freed memory: what stays between batches would pile up over a long file
 PREFIX = "darl_"
 
 
@@ -177,18 +176,19 @@ def _results(
             if parts is None or not parts.has(shard.number):
                 yield shard, model.encode(queries=shard.queries, items=shard.items)
 
-    since = 0
+    freed = FreedMemory()
+
+    def after_a_batch(scored: int) -> None:
+        advance(scored)
+        freed.give_back_if_much()
+
     with closing(ahead(prepared())) as shards:
         for shard, encoded in shards:
-            scores = model.score_encoded(encoded, progress=advance, **options)
+            scores = model.score_encoded(encoded, progress=after_a_batch, **options)
             found = scores.to_arrow().rename_columns(list(names))
             if parts is not None:
                 parts.write(shard.number, found)
             yield _append(shard.table, found)
-            since += len(encoded)
-            if since >= GIVE_BACK_EVERY:
-                give_back_memory()
-                since = 0
 
 
 def _elsewhere(
