@@ -14,13 +14,14 @@ For each backbone (with a fresh head: the speed does not depend on the weights):
 
 `throughput_ratio_32` is the smallest ratio of medians at list length 1, `p99_over_p50` the largest median of a
 backbone, `lost` every request without an answer or with one that is neither 200 nor 429, `memory_growth` the last over
-the first, less one. Rows of backbones that were not asked for stay in the file, with their commit.
+the first, less one. Rows of backbones or parts that were not asked for stay in the file, with their commit.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=["minilm-l6", "smollm2-135m"])
     parser.add_argument("--seconds", type=float, default=60, help="of each measurement")
     parser.add_argument("--memory", type=int, nargs=2, default=[5_000, 100_000], help="requests before each reading")
+    parser.add_argument("--parts", nargs="+", choices=("load", "memory"), default=["load", "memory"])
     parser.add_argument("--threads", type=int, help="of the model, in the loop and the worker alike")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--naive", type=Path, help=argparse.SUPPRESS)  # how the benchmark calls itself
@@ -65,7 +67,7 @@ def main() -> None:
     if args.naive:
         run_naive(args)
         return
-    rows = kept_rows(args.out, args.backbones)
+    rows = kept_rows(args.out, args.backbones, args.parts)
     old = len(rows)
     with tempfile.TemporaryDirectory() as folder:
         for backbone in args.backbones:
@@ -73,8 +75,11 @@ def main() -> None:
             fresh = RelevanceModel.from_backbone(backbone, GradeScale(("irrelevant", "weak", "strong")))
             fresh.save_pretrained(model)
             del fresh
-            rows += asyncio.run(under_load(model, backbone, args))
-            if backbone == MEASURED_FOR_MEMORY:
+            gc.collect()
+            gc.freeze()  # the clients live here: looking through all that torch brought would hold them up .2 s
+            if "load" in args.parts:
+                rows += asyncio.run(under_load(model, backbone, args))
+            if "memory" in args.parts and backbone == MEASURED_FOR_MEMORY:
                 rows += asyncio.run(memory(model, backbone, args))
     command = ("python benchmarks/serve.py " + " ".join(sys.argv[1:])).strip()
     here = {"commit": commit(), "command": command}
@@ -114,13 +119,17 @@ def headline(rows: list[dict[str, Any]]) -> dict[str, float]:
     return found | ({"memory_growth": read[-1] / read[0] - 1} if read else {})
 
 
-def kept_rows(path: Path, measured: list[str]) -> list[dict[str, Any]]:
-    """The rows of other backbones that the file holds already."""
+def kept_rows(path: Path, measured: list[str], parts: list[str]) -> list[dict[str, Any]]:
+    """The rows of other backbones, or of the part that is not measured, that the file holds already."""
     if not path.exists():
         return []
     before = json.loads(path.read_text(encoding="utf-8"))
     made = {"commit": before["commit"], "command": before["command"]}
-    return [made | row for row in before["rows"] if row["backbone"] not in measured]
+
+    def anew(row: dict[str, Any]) -> bool:
+        return row["backbone"] in measured and ("memory" if row["what"] == "memory" else "load") in parts
+
+    return [made | row for row in before["rows"] if not anew(row)]
 
 
 # -------------------------------------------------------------------------------------------------- loads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -99,6 +100,7 @@ class _Server:
                 await asyncio.wait({start, stop, http}, return_when=asyncio.FIRST_COMPLETED)
                 if start.done():
                     _raise_model_error(start, self.settings)
+                    _freeze_what_stays()
                     watch = asyncio.create_task(self._watch())
                     await asyncio.wait({stop, http}, return_when=asyncio.FIRST_COMPLETED)
                     watch.cancel()
@@ -151,6 +153,12 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _freeze_what_stays() -> None:
+    """Keep what the libraries brought out of garbage collection: each full one would hold up every request."""
+    gc.collect()
+    gc.freeze()
 
 
 def _raise_model_error(start: asyncio.Task[None], settings: ServeSettings) -> None:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from darl.errors import DarlError
-from darl.memory import give_back_memory
+from darl.memory import FreedMemory
 from darl.serving.frames import pack, read
 from darl.serving.version import model_version
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from darl.serving.nearest import NearestPairs
 
 NICE = 5
-TRIM_EVERY = 256  # batches
+FREED_BYTES = 16 * 2**20  # beyond what is in use; batches are small, and a server stands for weeks
 PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     send({"event": "imported"})
     scorer: BatchScorer | None = None
     model: Served | None = None
-    batches = 0
+    freed = FreedMemory(FREED_BYTES)
     while (message := read(sys.stdin.buffer)) is not None:
         try:
             if message["op"] == "load":
@@ -79,9 +79,7 @@ def main() -> None:
                 taken, computed = (now - then for now, then in zip(prefix_tokens(model), before, strict=True))
                 reply = {"slices": slices, "seconds": time.monotonic() - begin, "taken": taken, "computed": computed}
                 send({"id": message["id"], **reply})
-                batches += 1
-                if batches % TRIM_EVERY == 0:
-                    give_back_memory()
+                freed.give_back_if_much()
         except DarlError as error:
             send({"id": message["id"], "error": {"what": error.what, "where": error.where, "mend": error.mend}})
         except Exception as error:
