@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from darl.model import RelevanceModel
+from darl.verbs.inputs import as_scorer
 from darl.verbs.score import score_pairs
 from small_model import make_small_model
 
@@ -63,7 +64,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_file(folder: Path, pairs: Path
     assert 3 <= len(kept) < 25
     assert not out.exists()
 
-    model = RelevanceModel.from_pretrained(folder)
+    model = as_scorer(folder)  # as the killed call had it, to the last bit
     scored, real = [], model.score_encoded
     model.score_encoded = lambda encoded, **k: scored.append(len(encoded)) or real(encoded, **k)  # type: ignore[method-assign]
     assert score_pairs(model, pairs, out, chunk=16).pairs == 400

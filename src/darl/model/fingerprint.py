@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 import torch
@@ -24,7 +25,10 @@ def model_fingerprint(model: RelevanceModel) -> str:
         model.backbone.revision,
     ]
     digest.update(repr(facts).encode())
-    digest.update(model.tokenizer.backend_tokenizer.to_str().encode())  # type: ignore[attr-defined]
+    tokenizer = json.loads(model.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+    for passing in ("truncation", "padding"):  # of the last call, not of the model
+        tokenizer.pop(passing, None)
+    digest.update(json.dumps(tokenizer, sort_keys=True).encode())
     if model.ood is not None:
         arrays = {**model.ood.detector.state(), "held out": model.ood.held_out_scores}
         digest.update(repr([sorted(model.ood.feature_spec.items()), model.ood.detector.settings()]).encode())
