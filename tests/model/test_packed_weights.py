@@ -27,7 +27,7 @@ def packed(model: RelevanceModel) -> int:
 
 
 def test_the_same_scores_and_weights(model: RelevanceModel) -> None:
-    before, fingerprint = model.score(queries=QUERIES, items=ITEMS).probabilities, model.fingerprint()
+    fingerprint, before = model.fingerprint(), model.score(queries=QUERIES, items=ITEMS).probabilities
     layers = [module for module in model.network.modules() if isinstance(module, torch.nn.Linear)]
     assert pack_weights(model.network) == packed(model) == len(layers) > 8
     assert np.abs(model.score(queries=QUERIES, items=ITEMS).probabilities - before).max() < 1e-5
