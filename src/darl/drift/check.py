@@ -237,7 +237,7 @@ def next_command(name: str, traffic: Any, windows: list[WindowDrift], alarms: li
     """``darl select`` on this traffic, narrowed to the slice that moved where one is plain; '' when calm."""
     if not alarms or not isinstance(traffic, (str, Path)):
         return ""
-    source = f"{traffic}/*.parquet" if Path(traffic).is_dir() else str(traffic)
+    source = str(Path(traffic) / "*.parquet") if Path(traffic).is_dir() else str(traffic)
     worst = min((one for one in windows if one.name in alarms), key=lambda one: one.p)
     words = ["darl", "select", name, source, "--budget", str(budget), "-o", "to_label.jsonl"]
     new = [one for one in worst.slices if one.new]
