@@ -7,7 +7,7 @@ Both fine-tune all weights of the same saved folder in float32 with AdamW and cr
 batches of --batch, in turn. The time is that between the ends of the first and the last step, so neither pays for
 its start. `ratio_PROMPT` is of the median pairs a second, `ratio` that of the bare prompt; the rows have every run. A
 step costs darl its distinct tokens: what the batch's pairs share (the prompt, a query that comes twice) stands once,
-and nothing is padded.
+and nothing is padded. Freed memory is kept for both, as in darl's commands.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
 from transformers import TrainerCallback
 
 from darl.losses import make_loss
+from darl.memory import keep_freed_memory
 from darl.model import RelevanceModel
 from darl.model.inference.packs import make_packs
 from darl.pairs import PairTable, read_pairs
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cuda: autocast to bfloat16; writes train_speed-gpu.json")
     args = parser.parse_args()
     quiet_libraries()
+    keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
     on_gpu = args.device != "cpu"

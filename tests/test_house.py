@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": LOW
     | MIDDLE
     | {
+        "memory",
         "model",
         "dasa",
         "export",

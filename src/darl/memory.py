@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Memory that was freed: kept for the next batch, and given back to the system once much has piled up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,24 @@ import os
 from pathlib import Path
 
 MUCH = 64 * 2**20
+KEPT_TOP = 256 * 2**20
+LARGEST_IN_HEAP = 32 * 2**20  # more the C library does not allow
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, as malloc.h numbers them
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next that asks, where it is glibc; nothing happens elsewhere.
+
+    Left to itself it hands the end of its heap back as soon as a few megabytes of it are free, so that each layer of
+    each small batch writes on pages that the system must first clear: a sixth of the time of MiniLM-L6 on ten pairs.
+    For a process that scores small batch after small batch; :class:`FreedMemory` sees to it that it does not grow.
+
+    >>> keep_freed_memory()
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_TOP)
 
 
 def give_back_memory() -> None:
@@ -26,24 +44,30 @@ def give_back_memory() -> None:
 class FreedMemory:
     """What piles up between batches, given back once it is much: a job's peak does not depend on how long it is.
 
+    What a batch itself takes is learnt and no cause to give back: the next batch would only ask for it again.
+
     Args:
-        much: bytes that the process may hold beyond what it held when memory was last given back.
+        much: bytes that the process may hold beyond what it held when memory was last given back, and the most that a
+            batch was seen to take.
     """
 
     def __init__(self, much: int = MUCH) -> None:
         self.much = much
-        self._held = resident_bytes()
+        self._held, self._of_a_batch, self._given = resident_bytes(), 0, False
 
     def give_back_if_much(self) -> bool:
-        """Look, which takes some ten microseconds, and give back where there is cause to; says whether there was.
+        """Look after a batch, which takes some ten microseconds, and give back where there is cause to; says whether.
 
         >>> FreedMemory(much=2**50).give_back_if_much()
         False
         """
-        if resident_bytes() - self._held <= self.much:
+        more = resident_bytes() - self._held
+        if self._given:  # all that was free then is gone, so this is what one batch took
+            self._of_a_batch, self._given = max(self._of_a_batch, more), False
+        if more <= self._of_a_batch + self.much:
             return False
         give_back_memory()
-        self._held = resident_bytes()  # what is still in use stays, and is no cause to ask again
+        self._held, self._given = resident_bytes(), True  # what is still in use stays, and is no cause to ask again
         return True
 
 

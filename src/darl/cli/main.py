@@ -25,6 +25,7 @@ from darl.cli import (
 )
 from darl.cli.failures import DarlGroup
 from darl.cli.output import put, start_logging
+from darl.memory import keep_freed_memory
 
 app = typer.Typer(
     name="darl",
@@ -73,6 +74,7 @@ def main(
     Begin with [bold]darl demo[/bold] to see it work, or [bold]darl recipe init[/bold] for data of your own.
     """
     start_logging()
+    keep_freed_memory()
 
 
 if __name__ == "__main__":

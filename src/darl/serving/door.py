@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import deque
 
-LEAD_SECONDS = 0.02
+LEAD_SECONDS = 0.005
 """The next batch is made this long before the worker is expected back. Earlier, what comes meanwhile would find no
 place in it, and what is in it would stand at this door while another worker is free; later, the worker would wait."""
 
@@ -19,7 +19,7 @@ class Door:
     ...     door = Door()
     ...     door.enter(3600.0)
     ...     asyncio.get_running_loop().call_later(0.01, door.leave)
-    ...     await door.opens()  # an hour less 20 ms, had the batch not come back before
+    ...     await door.opens()  # an hour less 5 ms, had the batch not come back before
     >>> asyncio.run(enter_and_leave())
     """
 

@@ -113,6 +113,10 @@ def _kept(network: PreTrainedModel, encoder: PairEncoder) -> KeptPrefixes | None
 def _alone(network: PreTrainedModel) -> Iterator[None]:
     """The network for this thread alone, without gradients and with dropout off."""
     with _lock(network), torch.inference_mode():
+        # Setting modes takes as long as a small encoder's pass over one pair: only where one is not as it must be.
+        if not any(module.training for module in network.modules()):
+            yield
+            return
         was_training = network.training
         network.eval()
         try:
