@@ -6,13 +6,15 @@
 For each backbone (with a fresh head: the speed does not depend on the weights):
 
 1. the naive loop: `model.score` on one request after the other, in a process of its own, no HTTP;
-2. 32 clients in a closed loop, lists of 1, 10 and 100 items; at list length 1 in turn with the naive loop, three times
+2. 32 clients, each query of the world once and none seen before (`unseen`); from then on every query has been seen, and
+   an LLM's server may have kept what it computed for it;
+3. 32 clients in a closed loop, lists of 1, 10 and 100 items; at list length 1 in turn with the naive loop, three times
    each, and saturation is the median of what they reach;
-3. arrivals at 70 % of saturation, three times: p50 and p99;
-4. arrivals beyond saturation on a server with a short queue: what is refused is refused with 429, and quickly;
-5. minilm-l6: resident memory of server and worker after 5,000 and after 100,000 requests.
+4. arrivals at 70 % of saturation, three times: p50 and p99;
+5. arrivals beyond saturation on a server with a short queue: what is refused is refused with 429, and quickly;
+6. minilm-l6: resident memory of server and worker after 5,000 and after 100,000 requests.
 
-`throughput_ratio_32` is the smallest ratio of medians at list length 1, `p99_over_p50` the largest median of a
+`throughput_ratio_32` is the smallest ratio of medians at list length 1, `unseen_ratio_32` that with `unseen`, `p99_over_p50` the largest median of a
 backbone, `lost` every request without an answer or with one that is neither 200 nor 429, `memory_growth` the last over
 the first, less one. Rows of backbones or parts that were not asked for stay in the file, with their commit.
 """
@@ -111,6 +113,7 @@ def headline(rows: list[dict[str, Any]]) -> dict[str, float]:
     backbones = dict.fromkeys(row["backbone"] for row in rows)
     found = {
         "throughput_ratio_32": min(speed("closed", one) / speed("naive", one) for one in backbones),
+        "unseen_ratio_32": min(speed("unseen", one) / speed("naive", one) for one in backbones),
         "p99_over_p50": max(tail(one) for one in backbones),
         "lost": sum(row.get("lost", 0) for row in rows),
         "refused_p99_seconds": max((row["refused_p99"] or 0.0 for row in rows if row["what"] == "beyond"), default=0.0),
@@ -166,7 +169,12 @@ async def under_load(model: Path, backbone: str, args: argparse.Namespace) -> li
     rows = []
     patient = ["max_wait_seconds=100000", "deadline_seconds=100000", "max_queue_tokens=100000000"]
     with server(model, args, *patient) as (address, _):
-        await closed_loop(address, posts(1), clients=CLIENTS, count=3 * CLIENTS)  # warm
+        warm = itertools.repeat(post("a query of no world", ["an item of no world"]))
+        await closed_loop(address, warm, clients=CLIENTS, count=3 * CLIENTS)
+        once = list(each_query_once())
+        load = await closed_loop(address, iter(once), clients=CLIENTS, count=len(once))
+        rows.append({"what": "unseen", "backbone": backbone, "list": 1, **figures(load)})
+        print(json.dumps(rows[-1]), flush=True)
         for length in LISTS:
             for _ in range(REPEATS if length == 1 else 1):
                 seconds = args.seconds / (REPEATS if length == 1 else 1)
@@ -214,19 +222,34 @@ def figures(load: Load) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------- requests
 
 
-def bodies(length: int, seed: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """A query and ``length`` items, from the invented world, without end."""
+def texts() -> tuple[list[str], list[str]]:
+    """The queries and the items of an invented world."""
     world = make_world(seed=0, train=1998)
-    queries = sorted({row["query"] for row in world.train})
-    items = sorted({row["item"] for row in world.train})
-    draw = random.Random(seed)
+    return sorted({row["query"] for row in world.train}), sorted({row["item"] for row in world.train})
+
+
+def bodies(length: int) -> Iterator[tuple[str, list[str]]]:
+    """A query and ``length`` items, drawn without end."""
+    queries, items = texts()
+    draw = random.Random(0)
     while True:
         yield draw.choice(queries), draw.choices(items, k=length)
 
 
+def post(query: str, items: list[str]) -> bytes:
+    return request_bytes("/rerank", json.dumps({"query": query, "texts": items}).encode())
+
+
 def posts(length: int) -> Iterator[bytes]:
-    for query, items in bodies(length):
-        yield request_bytes("/rerank", json.dumps({"query": query, "texts": items}).encode())
+    return (post(query, items) for query, items in bodies(length))
+
+
+def each_query_once() -> Iterator[bytes]:
+    """Every query of the world with one item, in an order of their own."""
+    queries, items = texts()
+    draw = random.Random(2)
+    draw.shuffle(queries)
+    return (post(query, [draw.choice(items)]) for query in queries)
 
 
 def mixed_posts() -> Iterator[bytes]:

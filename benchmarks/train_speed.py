@@ -7,7 +7,7 @@ Both fine-tune all weights of the same saved folder in float32 with AdamW and cr
 batches of --batch, in turn. The time is that between the ends of the first and the last step, so neither pays for
 its start. `ratio_PROMPT` is of the median pairs a second, `ratio` that of the bare prompt; the rows have every run. A
 step costs darl its distinct tokens: what the batch's pairs share (the prompt, a query that comes twice) stands once,
-and nothing is padded. Freed memory is kept for both, as in darl's commands.
+and nothing is padded. Freed memory is kept for both, as `darl fit` keeps it.
 """
 
 from __future__ import annotations

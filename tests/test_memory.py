@@ -45,11 +45,10 @@ def test_it_goes_back_once_much_has_piled_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("darl.memory.resident_bytes", lambda: held[0])
     monkeypatch.setattr("darl.memory.give_back_memory", give)
     freed = FreedMemory(much=100)
-    # once it is given back, a batch is seen to take 30: beyond these, and the hundred, there is cause again
-    for now, expected in ((1100, False), (1101, True), (1080, False), (1180, False), (1181, True), (1060, False)):
+    for now, expected in ((1100, False), (1101, True), (1150, False), (1149, False), (1151, True)):
         held[0] = now
         assert freed.give_back_if_much() is expected
-    assert given == [1101, 1181]
+    assert given == [1101, 1151]
 
 
 def test_what_each_batch_takes_is_no_cause_to_give_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,11 +60,13 @@ def test_what_each_batch_takes_is_no_cause_to_give_back(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("darl.memory.resident_bytes", lambda: held[0])
     monkeypatch.setattr("darl.memory.give_back_memory", give)
-    freed = FreedMemory(much=100)
+    freed = FreedMemory(much=100, learns=True)
     for _ in range(50):
         held[0] = 1500  # a batch takes five times what is much
         freed.give_back_if_much()
-    assert given == [1500]
+    held[0] = 1601
+    assert freed.give_back_if_much()
+    assert given == [1500, 1601]
 
 
 SMALL_BATCHES = """

@@ -44,15 +44,14 @@ def give_back_memory() -> None:
 class FreedMemory:
     """What piles up between batches, given back once it is much: a job's peak does not depend on how long it is.
 
-    What a batch itself takes is learnt and no cause to give back: the next batch would only ask for it again.
-
     Args:
-        much: bytes that the process may hold beyond what it held when memory was last given back, and the most that a
-            batch was seen to take.
+        much: bytes that the process may hold beyond what it held when memory was last given back.
+        learns: allow beyond these the most that one batch was seen to take, which the next would only ask for again.
+            For a process whose batches are all that it does: what else grows between two looks is taken for theirs.
     """
 
-    def __init__(self, much: int = MUCH) -> None:
-        self.much = much
+    def __init__(self, much: int = MUCH, *, learns: bool = False) -> None:
+        self.much, self.learns = much, learns
         self._held, self._of_a_batch, self._given = resident_bytes(), 0, False
 
     def give_back_if_much(self) -> bool:
@@ -67,7 +66,10 @@ class FreedMemory:
         if more <= self._of_a_batch + self.much:
             return False
         give_back_memory()
-        self._held, self._given = resident_bytes(), True  # what is still in use stays, and is no cause to ask again
+        self._held, self._given = (
+            resident_bytes(),
+            self.learns,
+        )  # what is still in use stays, and is no cause to ask again
         return True
 
 

@@ -36,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+TRAIN = ("fit", "distil", "demo")
 WORK, LOOK = "The work", "Help on the way"
 app.command("fit", rich_help_panel=WORK)(fit.fit)
 app.command("evaluate", rich_help_panel=WORK)(evaluate.evaluate)
@@ -65,6 +66,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
@@ -74,7 +76,8 @@ def main(
     Begin with [bold]darl demo[/bold] to see it work, or [bold]darl recipe init[/bold] for data of your own.
     """
     start_logging()
-    keep_freed_memory()
+    if context.invoked_subcommand in TRAIN:  # their batches are small, and what a job holds is bounded by its model
+        keep_freed_memory()
 
 
 if __name__ == "__main__":

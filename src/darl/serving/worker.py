@@ -57,7 +57,7 @@ def main() -> None:
     send({"event": "imported"})
     scorer: BatchScorer | None = None
     model: Served | None = None
-    freed = FreedMemory(FREED_BYTES)
+    freed = FreedMemory(FREED_BYTES, learns=True)
     while (message := read(sys.stdin.buffer)) is not None:
         try:
             if message["op"] == "load":
