@@ -11,7 +11,6 @@ import torch
 from darl.errors import DataError, ModelError
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
-from darl.model.inference.packed_weights import pack_weights
 from darl.model.precision import Dtype
 from darl.model.saving import model_folder
 from darl.model.scorer import PairScorer
@@ -58,10 +57,7 @@ def as_scorer(
 
         refuse_dtype(model, dtype)
         return OnnxModel(Path(model).expanduser())
-    found = as_model(model, device=device, dtype=dtype)  # type: ignore[arg-type]
-    if found is not model:  # nobody else has it, so nobody will tune it
-        pack_weights(found.network)
-    return found
+    return as_model(model, device=device, dtype=dtype)  # type: ignore[arg-type]
 
 
 def refuse_dtype(export: str | Path, dtype: Dtype | None) -> None:
