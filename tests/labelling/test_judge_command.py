@@ -123,6 +123,8 @@ def test_a_killed_job_goes_on_and_pays_only_for_what_was_in_flight(files: Path, 
     with serving(answer) as server:
         words = [*common(server.url), "--unmeasured", "--concurrency", str(at_once), "-o", "out.jsonl"]
         paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background, which the command inherits
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [sys.executable, "-m", "darl", "judge", *words],
             env={**os.environ, "PYTHONPATH": paths},
