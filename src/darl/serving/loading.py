@@ -14,7 +14,6 @@ from torch import nn
 from darl.errors import DarlError
 from darl.export.onnx_model import FACTS, OnnxModel
 from darl.model import RelevanceModel
-from darl.model.inference.packed_weights import pack_weights
 from darl.model.precision import Dtype
 from darl.serving.facts import ModelFacts
 from darl.verbs.inputs import as_model, refuse_dtype
@@ -44,7 +43,6 @@ def load_served(folder: Path, *, device: str | None, threads: int | None, dtype:
     model = as_model(folder, device=device, dtype=dtype)
     for network in _networks(model):
         own_memory(network)
-        pack_weights(network)
     return model
 
 
