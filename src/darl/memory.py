@@ -9,7 +9,7 @@ from pathlib import Path
 
 MUCH = 64 * 2**20
 KEPT_TOP = 256 * 2**20
-LARGEST_IN_HEAP = 32 * 2**20  # more the C library does not allow
+LARGEST_IN_HEAP = 32 * 2**20  # more than a small batch's largest tensor; older C libraries allow no more
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, as malloc.h numbers them
 
 
@@ -66,10 +66,8 @@ class FreedMemory:
         if more <= self._of_a_batch + self.much:
             return False
         give_back_memory()
-        self._held, self._given = (
-            resident_bytes(),
-            self.learns,
-        )  # what is still in use stays, and is no cause to ask again
+        # what is still in use stays, and is no cause to ask again
+        self._held, self._given = resident_bytes(), self.learns
         return True
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from darl.errors import DarlError
 from darl.export.onnx_model import FACTS, OnnxModel
@@ -41,25 +40,20 @@ def load_served(folder: Path, *, device: str | None, threads: int | None, dtype:
     if threads:
         torch.set_num_threads(threads)
     model = as_model(folder, device=device, dtype=dtype)
-    for network in _networks(model):
-        own_memory(network)
+    own_memory(model)
     return model
 
 
-def _networks(model: RelevanceModel) -> tuple[nn.Module, ...]:
-    """The network, and the frozen base where OOD scores read it."""
-    needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
-    return (model.network, *((model.base(),) if needs_base else ()))
-
-
-def own_memory(network: nn.Module) -> None:
+def own_memory(model: RelevanceModel) -> None:
     """Move the weights from the mapped files into memory of the process.
 
     Loaded weights are pages of the files: who cuts a file short in place would kill the process that serves it.
     """
-    for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
-        if tensor.device.type == "cpu":
-            tensor.data = tensor.data.clone()
+    needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
+    for network in (model.network, *((model.base(),) if needs_base else ())):
+        for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
 
 
 def keep_prefixes(model: Served, mebibytes: int) -> None:
