@@ -4,7 +4,8 @@
     python benchmarks/list_length.py --items 200 --repeats 2
 
 The longer the list, the more items share prompt and query, so a pair should cost less, and never more. Each list is a
-call of its own. Weights as their publisher ships them, a prompt with a guideline, the lengths in turn.
+call of its own. Weights as their publisher ships them, a prompt with a guideline, the lengths in turn; freed memory is
+kept for the next call, as `darl score` and the server keep it.
 `cost_last_over_first` is the time of a pair in the longest lists over that in the shortest, `largest_rise` the largest
 share by which a pair costs more in lists of one length than in those of the one before (negative: it always falls).
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from darl.memory import keep_freed_memory
 from darl.model import RelevanceModel
 from darl.model.encoding import TOKENS_PER_BATCH
 from darl.model.inference.packs import make_packs
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     quiet_libraries()
+    keep_freed_memory()
     queries, items = read_pairs_of("retail", "test_far", queries=None, items=None)
     items = list(dict.fromkeys(items))[: args.items]
     query = queries[0]
