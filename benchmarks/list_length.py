@@ -5,7 +5,7 @@
 
 The longer the list, the more items share prompt and query, so a pair should cost less, and never more. Each list is a
 call of its own. Weights as their publisher ships them, a prompt with a guideline, the lengths in turn; freed memory is
-kept for the next call, as `darl score` and the server keep it.
+kept for the next call, as the server keeps it.
 `cost_last_over_first` is the time of a pair in the longest lists over that in the shortest, `largest_rise` the largest
 share by which a pair costs more in lists of one length than in those of the one before (negative: it always falls).
 """

@@ -36,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMPUTE = ("fit", "distil", "demo", "evaluate", "compare", "score", "select", "drift")
+COMPUTE = ("fit", "distil", "demo", "evaluate", "compare", "select", "drift")  # not `score`, which bounds what it holds
 WORK, LOOK = "The work", "Help on the way"
 app.command("fit", rich_help_panel=WORK)(fit.fit)
 app.command("evaluate", rich_help_panel=WORK)(evaluate.evaluate)
