@@ -112,15 +112,22 @@ def headline(rows: list[dict[str, Any]]) -> dict[str, float]:
         return statistics.median(row["p99"] / row["p50"] for row in found)
 
     backbones = dict.fromkeys(row["backbone"] for row in rows if row["what"] != "memory")
+    if not backbones:  # only the memory was looked at so far
+        return _growth(rows)
+    begun = dict.fromkeys(row["backbone"] for row in rows if row["what"] == "unseen")
     found = {
         "throughput_ratio_32": min(speed("closed", one) / speed("naive", one) for one in backbones),
-        "unseen_ratio_32": min(speed("unseen", one) / speed("naive", one) for one in backbones),
+        "unseen_ratio_32": min((speed("unseen", one) / speed("naive", one) for one in begun), default=0.0),
         "p99_over_p50": max(tail(one) for one in backbones),
         "lost": sum(row.get("lost", 0) for row in rows),
         "refused_p99_seconds": max((row["refused_p99"] or 0.0 for row in rows if row["what"] == "beyond"), default=0.0),
     }
+    return found | _growth(rows)
+
+
+def _growth(rows: list[dict[str, Any]]) -> dict[str, float]:
     read = [row["bytes"] for row in rows if row["what"] == "memory"]
-    return found | ({"memory_growth": read[-1] / read[0] - 1} if read else {})
+    return {"memory_growth": read[-1] / read[0] - 1} if read else {}
 
 
 def kept_rows(path: Path, measured: list[str], parts: list[str]) -> list[dict[str, Any]]:

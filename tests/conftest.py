@@ -146,9 +146,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     normalizer, words = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    counts = Counter(
-        word for text in SENTENCES for word, _ in words.pre_tokenize_str(normalizer.normalize_str(text))
-    )
+    counts = Counter(word for text in SENTENCES for word, _ in words.pre_tokenize_str(normalizer.normalize_str(text)))
     letters = sorted({letter for word in counts for letter in word})
     # Not by WordPieceTrainer, which breaks ties by chance: each session would have another tokenizer.
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]

@@ -1,55 +1,74 @@
-"""An ONNX graph's matrix products in int8: weights rounded once, inputs as they come, a scale for each token.
+"""An ONNX graph's matrix products in int8: weights rounded once, inputs as they come.
 
 A product Y = X·W of tokens X (…, d) with weights W (d, m) becomes
 
-    s_t = max_j |X_tj| / 127,   Q = round(X / s) + 128,   w_c = max_j |W_jc| / 127,   V = round(W / w),
-    Y_tc ≈ s_t · w_c · Σ_j (Q_tj − 128) · V_jc
+    Q = round(X / s) + 128,   w_c = max_j |W_jc| / 127,   V = round(W / w),   Y_tc ≈ s · w_c · Σ_j (Q_tj − 128) · V_jc
 
-with Q in uint8, V in int8 and sums in int32. One scale for a whole batch, as onnxruntime's own dynamic rounding
-takes it, is that of the batch's largest number: on MiniLM-L6 it errs 2.5 times as far, and by what else is in the
-batch. Scales by token are from LLM.int8() (Dettmers et al. 2022, https://arxiv.org/abs/2208.07339).
+with Q in uint8, V in int8 and sums in int32. The inputs' scale s is fixed beforehand where a look at some texts shows
+that one does for all tokens (:mod:`darl.export.outliers`), which costs least: no look at the range, no scaling of
+results, and a bias is added within the product. Else each token has its own, s_t = max_j |X_tj| / 127, after LLM.int8()
+(Dettmers et al. 2022, https://arxiv.org/abs/2208.07339). One scale for a whole batch, as onnxruntime's own dynamic
+rounding takes it, is that of the batch's largest number: on MiniLM-L6 it errs 2.5 times as far, and by what else is in
+the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from darl.export.graph_parts import replace_nodes
+from darl.export.graph_parts import GraphParts, replace_nodes
+from darl.export.int8_rounding import CONSTANTS, DOMAIN, SEVEN_BITS, by_range, by_token, product, rounded_weights
 from darl.export.libraries import onnx_library
+from darl.export.outliers import fixed_range, inputs_of
 
-STEP, ZERO = "darl_input_step", "darl_input_zero"  # of an input's rounding; a session may set them anew
-_ONE, _LEAST, _LAST_AXIS = "darl_one", "darl_least", "darl_last_axis"
-DOMAIN = "com.microsoft"  # of MatMulIntegerToFloat, which is onnxruntime's own
+ACTIVATIONS = {"Gelu", "Relu", "Sigmoid", "Tanh", "Erf", "Softmax", "Swish"}
 
 
-def write_int8(source: Path, target: Path) -> None:
+def write_int8(source: Path, target: Path, look: list[Mapping[str, np.ndarray]], tokens: int) -> None:
     """The graph at ``source`` with each product of tokens with weights in int8, written to ``target``.
 
     Products of two activations (attention), lookups of embeddings and the head (a Gemm) stay in float32.
+
+    Args:
+        look: inputs of the graph, a text a batch, that show what range the inputs of products have.
+        tokens: of the look.
 
     Raises:
         ModelError: onnx is missing.
     """
     onnx = onnx_library("onnx")
     model = onnx.load(str(source))
-    weights = _weights(model.graph)
-    made, constants, rounded = [], _constants(), set()
+    parts, weights = GraphParts(model.graph), _weights(model.graph)
+    sizes = {n.input[0]: len(weights[n.input[1]]) for n in model.graph.node if _is_product(n, weights)}
+    seen = inputs_of(source, list(sizes), look)
+    # what the last layer makes of the token that is read alone is little: it stays as exact as it is
+    of_all = {name for name, rows in seen.items() if len(rows) >= tokens}
+    ranges = {name: fixed_range(seen[name]) for name in of_all if not _is_activated(parts, name)}
+    made, constants, done = [], dict(CONSTANTS), {}
     for node in model.graph.node:
-        if node.op_type != "MatMul" or node.input[1] not in weights:
+        if not _is_product(node, weights) or node.input[0] not in of_all:
             made.append(node)
             continue
-        tokens = node.input[0]
-        if tokens not in rounded:  # queries, keys and values read the same
-            size = len(weights[node.input[1]])
-            constants[rows := f"darl_rows_of_{size}"] = np.array([-1, size], dtype=np.int64)
-            made += _rounded(tokens, rows)
-            rounded.add(tokens)
-        made += _product(tokens, node.input[1], node.output[0])
-        constants |= _rounded_weights(node.input[1], weights[node.input[1]])
+        (name, weight), (output,) = node.input, node.output
+        found = ranges.get(name)
+        if name not in done:  # queries, keys and values read the same
+            gelu = name in parts.maker and parts.maker[name].op_type == "Gelu"
+            done[name] = by_range(name, found) if found else by_token(name, sizes[name], gelu=gelu)
+            made += done[name].nodes
+            constants |= done[name].constants
+        sum_ = _sum_with_bias(parts, output) if found else None
+        if sum_ is not None:
+            (bias,) = [one for one in sum_.input if one != output]
+            made += product(done[name], weight, sum_.output[0], bias)
+            sum_.output[0] = f"{output}_again"  # nothing reads it any more
+        else:
+            made += product(done[name], weight, output)
+        constants |= rounded_weights(weight, weights[weight], found)
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
     replace_nodes(model.graph, made)
     if all(one.domain != DOMAIN for one in model.opset_import):
@@ -71,7 +90,7 @@ def set_rounding(options: Any) -> None:
 @cache  # a session reads these where they lie: they must outlive it
 def _seven_bits() -> dict[str, Any]:
     value = onnx_library("onnxruntime").OrtValue.ortvalue_from_numpy
-    return {STEP: value(np.array(1 / 63, dtype=np.float32)), ZERO: value(np.array(64, dtype=np.uint8))}
+    return {name: value(one) for name, one in SEVEN_BITS.items()}
 
 
 @cache
@@ -108,50 +127,21 @@ def _weights(graph: Any) -> dict[str, np.ndarray]:
     return found | turned
 
 
-def _constants() -> dict[str, np.ndarray]:
-    return {
-        STEP: np.array(1 / 127, dtype=np.float32),
-        ZERO: np.array(128, dtype=np.uint8),
-        _ONE: np.array(1, dtype=np.float32),
-        _LEAST: np.array(1e-9, dtype=np.float32),  # of a token's largest number: an empty one divides by it
-        _LAST_AXIS: np.array([-1], dtype=np.int64),
-    }
+def _is_product(node: Any, weights: Mapping[str, np.ndarray]) -> bool:
+    return node.op_type == "MatMul" and node.input[1] in weights
 
 
-def _rounded(tokens: str, width: str) -> list[Any]:
-    """Nodes that give ``{tokens}_rounded`` in uint8 and ``{tokens}_scale``, (…, 1).
-
-    Rounded as rows, each with its scale, in one pass and without a quotient. Two looks at the largest and the least
-    number write nothing where the sizes |X| would be written and read again.
-    """
-    node = onnx_library("onnx").helper.make_node
-    return [
-        node("ReduceMax", [tokens, _LAST_AXIS], [f"{tokens}_largest"], keepdims=1),
-        node("ReduceMin", [tokens, _LAST_AXIS], [f"{tokens}_least"], keepdims=1),
-        node("Neg", [f"{tokens}_least"], [f"{tokens}_depth"]),
-        node("Max", [f"{tokens}_largest", f"{tokens}_depth", _LEAST], [f"{tokens}_range"]),
-        node("Mul", [f"{tokens}_range", STEP], [f"{tokens}_scale"]),
-        node("Reshape", [f"{tokens}_scale", _LAST_AXIS], [f"{tokens}_scales"]),
-        # 128 for each row; an Expand of it would be computed beforehand, from the number that a session has replaced
-        node("Sub", [f"{tokens}_scales", f"{tokens}_scales"], [f"{tokens}_none"]),
-        node("QuantizeLinear", [f"{tokens}_none", STEP, ZERO], [f"{tokens}_zeros"]),
-        node("Reshape", [tokens, width], [f"{tokens}_rows"]),
-        node("QuantizeLinear", [f"{tokens}_rows", f"{tokens}_scales", f"{tokens}_zeros"], [f"{tokens}_q"], axis=0),
-        node("Shape", [tokens], [f"{tokens}_shape"]),
-        node("Reshape", [f"{tokens}_q", f"{tokens}_shape"], [f"{tokens}_rounded"]),
-    ]
+def _is_activated(parts: GraphParts, name: str) -> bool:
+    """Whether a value comes out of a nonlinearity, or of a gate: it is as large as its text makes it."""
+    node = parts.maker.get(name)
+    if node is None:
+        return False
+    return node.op_type in ACTIVATIONS or (node.op_type == "Mul" and not parts.weights.keys() & set(node.input))
 
 
-def _product(tokens: str, weight: str, output: str) -> list[Any]:
-    node = onnx_library("onnx").helper.make_node
-    inputs = [f"{tokens}_rounded", f"{weight}_rounded", _ONE, f"{weight}_scale", ZERO]
-    return [
-        node("MatMulIntegerToFloat", inputs, [f"{output}_unscaled"], domain=DOMAIN),
-        node("Mul", [f"{output}_unscaled", f"{tokens}_scale"], [output]),
-    ]
-
-
-def _rounded_weights(name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
-    scale = np.maximum(np.abs(weight).max(axis=0), 1e-12).astype(np.float32) / np.float32(127)
-    rounded = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
-    return {f"{name}_rounded": rounded, f"{name}_scale": scale}
+def _sum_with_bias(parts: GraphParts, name: str) -> Any:
+    """The node that adds a bias to a value and is the only one to read it, or None."""
+    readers = parts.readers.get(name, [])
+    if len(readers) != 1 or readers[0].op_type != "Add":
+        return None
+    return readers[0] if [parts.weights.get(one) for one in readers[0].input if one != name] == [1] else None

@@ -11,7 +11,7 @@ import numpy as np
 from darl.errors import ModelError
 from darl.evaluation import evaluate_predictions
 from darl.export.int8_graph import write_int8
-from darl.export.onnx_graph import write_graph
+from darl.export.onnx_graph import graph_inputs, write_graph
 from darl.export.onnx_model import FACTS, FLOAT, INT8, OnnxModel
 from darl.model import RelevanceModel
 from darl.model.saving import plain_tokenizer_class
@@ -81,13 +81,22 @@ def export_onnx(
             model.ood.save(partial / "ood")
         write_graph(model, partial / FLOAT)
         if int8:
-            write_int8(partial / FLOAT, partial / INT8)
+            look, tokens = _look(model)
+            write_int8(partial / FLOAT, partial / INT8, look, tokens)
         atomic_write_json(partial / FACTS, facts)
         own = _scores(model, pairs)
         graphs = [False, True] if int8 else [False]
         found = [_parity(OnnxModel(partial, int8=graph), own, pairs) for graph in graphs]
         atomic_write_json(partial / FACTS, facts | {"parity": [one.to_dict() for one in found]})
     return found
+
+
+def _look(model: RelevanceModel) -> tuple[list[dict[str, np.ndarray]], int]:
+    """A look's texts as inputs of the graph, a pair a batch, so that none is padded; and how many tokens they are."""
+    names = graph_inputs(model)
+    encoded = model.encode(queries=[query for query, _ in LOOK], items=[item for _, item in LOOK])
+    batches = [model.encoder.pad([encoded.row(at)]) for at in range(len(LOOK))]
+    return [{name: batch[name].numpy() for name in names} for batch in batches], int(encoded.lengths.sum())
 
 
 def _scores(model: RelevanceModel | OnnxModel, pairs: PairTable | None) -> Scores:

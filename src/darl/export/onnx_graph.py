@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from darl.errors import DarlError, ModelError
+from darl.export.folded_biases import drop_empty_sums, folded_biases
 from darl.export.graph_heads import join_heads
 from darl.export.graph_reading import read_early
 from darl.export.libraries import onnx_library
@@ -37,7 +38,7 @@ def write_graph(model: RelevanceModel, path: Path) -> None:
     """
     for name in ("onnx", "onnxscript"):
         onnx_library(name)
-    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in _inputs(model)]
+    names = graph_inputs(model)
     pairs = model.encode(queries=["a", "a b"], items=["c d e", "f"])
     batch = model.encoder.pad([pairs.row(0), pairs.row(1)])
     axes = {0: torch.export.Dim("pairs", min=1), 1: torch.export.Dim("tokens", min=2)}
@@ -45,7 +46,7 @@ def write_graph(model: RelevanceModel, path: Path) -> None:
     was_training, before, device = network.training, network.config._attn_implementation, network.device
     try:
         network.eval().to("cpu")  # type: ignore[arg-type]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), folded_biases(network):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 _Logits(network, names),
@@ -76,13 +77,16 @@ def write_graph(model: RelevanceModel, path: Path) -> None:
 
 
 def _lean(path: Path) -> None:
-    """Rewrite a graph to one that gives the same with less: what torch exports copies heads and reads late."""
+    """Rewrite a graph to one that gives the same with less: torch's copies heads, adds zeros and reads late."""
     onnx = onnx_library("onnx")
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    drop_empty_sums(model.graph)
     join_heads(model.graph)
     read_early(model.graph)
     onnx.save(model, str(path))
 
 
-def _inputs(model: RelevanceModel) -> list[str]:
-    return list(model.tokenizer.model_input_names)
+def graph_inputs(model: RelevanceModel) -> list[str]:
+    """What the graph reads, in order."""
+    known: list[str] = list(model.tokenizer.model_input_names)
+    return [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in known]
