@@ -14,7 +14,7 @@ the batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from darl.export.outliers import fixed_range, inputs_of
 ACTIVATIONS = {"Gelu", "Relu", "Sigmoid", "Tanh", "Erf", "Softmax", "Swish"}
 
 
-def write_int8(source: Path, target: Path, look: list[Mapping[str, np.ndarray]], tokens: int) -> None:
+def write_int8(source: Path, target: Path, look: Sequence[Mapping[str, np.ndarray]], tokens: int) -> None:
     """The graph at ``source`` with each product of tokens with weights in int8, written to ``target``.
 
     Products of two activations (attention), lookups of embeddings and the head (a Gemm) stay in float32.

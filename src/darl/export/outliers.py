@@ -13,7 +13,7 @@ Then one range does for all tokens; the few numbers of other texts that lie outs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def fixed_range(tokens: np.ndarray, extra: int = EXTRA) -> FixedRange | None:
     return FixedRange(times, MARGIN * limit) if 0 < limit <= NO_COARSER * by_token else None
 
 
-def inputs_of(graph: Path, names: list[str], feeds: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def inputs_of(graph: Path, names: list[str], feeds: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Values inside a graph, each as (tokens, d), over some batches.
 
     Args:
