@@ -105,7 +105,7 @@ class Batcher:
         self.estimate = TokenEstimate(
             facts.max_length, facts.fixed_tokens, self.estimate.per_byte, shares=facts.shares_prefix
         )
-        worker.serving, door = True, Door()
+        worker.serving, door = True, Door(self._waiting, lambda: self.budget)
         self._workers[worker] = [asyncio.create_task(self._feed(worker, door)) for _ in range(AT_A_WORKER)]
 
     async def detach(self, worker: WorkerLink) -> None:
@@ -134,7 +134,7 @@ class Batcher:
                     part.job.fail(Refusal("worker_died", f"the process that scored this request ended ({error})"))
                 return
             finally:
-                door.leave()
+                door.leave(_cost(batch))
             if "error" in reply:
                 for part in batch:
                     part.job.fail(Refusal("unscorable", f"the batch failed ({reply['error']['what']})"))
@@ -182,6 +182,16 @@ class Batcher:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _waiting(self) -> int:
+        """Tokens that wait, counted until they are a full batch."""
+        full, found = self.budget, 0
+        for job in self._turns:
+            for part in job.todo:
+                found += part.cost
+                if found >= full:
+                    return found
+        return found
 
     def _take(self, worker: WorkerLink) -> list[Slice]:
         """The next batch: slices of the jobs in turn, up to the budget; one slice at least where any waits."""
