@@ -36,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMPUTE = ("fit", "distil", "demo", "evaluate", "compare", "select", "drift")  # not `score`, which bounds what it holds
+TRAIN = ("fit", "distil", "demo")
 WORK, LOOK = "The work", "Help on the way"
 app.command("fit", rich_help_panel=WORK)(fit.fit)
 app.command("evaluate", rich_help_panel=WORK)(evaluate.evaluate)
@@ -76,7 +76,7 @@ def main(
     Begin with [bold]darl demo[/bold] to see it work, or [bold]darl recipe init[/bold] for data of your own.
     """
     start_logging()
-    if context.invoked_subcommand in COMPUTE:  # batch after batch, each of which would ask for its memory anew
+    if context.invoked_subcommand in TRAIN:  # their batches are small, and what a job holds is bounded by its model
         keep_freed_memory()
 
 

@@ -13,7 +13,7 @@ LEAD_SECONDS = 0.005
 place in it, and what is in it would stand at this door while another worker is free; later, the worker would wait."""
 LINGER_SECONDS = 0.003
 """How long a worker that is back may wait for those it has just answered to ask again. Were it sent off with the one
-request that happened to wait, that one and its successors would go alone for good, each at the price of several."""
+request that happened to wait, that one and its successors would go alone for good, each at the price of two."""
 LOOK_SECONDS = 0.001  # between two looks at what waits, in these few milliseconds
 
 
