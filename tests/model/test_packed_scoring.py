@@ -20,7 +20,8 @@ from darl.model.backbones import Backbone
 from darl.model.features import FeatureSpec, head_and_pooled_features
 from darl.model.inference import attention
 from darl.model.inference.attention import flex_mask, make_layout
-from darl.model.inference.packed import body_of, last_attention, read_packed
+from darl.model.inference.last_layer import last_attention
+from darl.model.inference.packed import body_of, read_packed
 from darl.model.inference.padded import read_padded
 from darl.model.inference.prefix_tree import prefix_tree, shared_tokens
 from darl.model.inference.reading import Wanted
@@ -94,12 +95,19 @@ def test_the_end_of_an_encoders_last_layer_runs_on_what_is_read_alone(models, ki
     last = last_attention(body_of(model.network))
     assert last is not None
     layer = body_of(model.network).encoder.layer[-1]
-    hook = layer.intermediate.register_forward_pre_hook(lambda _module, args: seen.append(args[0].shape[1]))
+    parts = {"feed-forward": layer.intermediate, "queries": last.self.query, "keys": last.self.key}
+    hooks = [
+        part.register_forward_hook(lambda _module, _args, out, name=name: seen.append((name, out.shape[1])))
+        for name, part in parts.items()
+    ]
     try:
         model.score(queries=["red shoes", "cover", "cover"], items=["light shoes", "vet bills", "vet bills"], ood=False)
     finally:
-        hook.remove()
-    assert seen[-1] == 2  # of the three pairs two are equal, and run once
+        for hook in hooks:
+            hook.remove()
+    tokens = dict(seen[-3:])
+    assert tokens["queries"] == tokens["feed-forward"] == 2  # of the three pairs two are equal, and run once
+    assert tokens["keys"] > 8
 
 
 @pytest.mark.parametrize("kind", OTHERS)

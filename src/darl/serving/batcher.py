@@ -10,10 +10,10 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from darl.serving.door import Door
-from darl.serving.homes import home_first
+from darl.serving.homes import offered_to
 from darl.serving.jobs import Job, Slice, TokenEstimate
 from darl.serving.link import WorkerDiedError, WorkerLink
 from darl.serving.metrics import Metrics
@@ -105,7 +105,7 @@ class Batcher:
         self.estimate = TokenEstimate(
             facts.max_length, facts.fixed_tokens, self.estimate.per_byte, shares=facts.shares_prefix
         )
-        worker.serving, door = True, Door(self._waiting, lambda: self.budget)
+        worker.serving, door = True, Door(lambda: self._waiting(worker), lambda: self.budget)
         self._workers[worker] = [asyncio.create_task(self._feed(worker, door)) for _ in range(AT_A_WORKER)]
 
     async def detach(self, worker: WorkerLink) -> None:
@@ -183,22 +183,26 @@ class Batcher:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _waiting(self) -> int:
-        """Tokens that wait, counted until they are a full batch."""
+    def _waiting(self, worker: WorkerLink) -> int:
+        """Tokens that wait for a worker, counted until they are a full batch."""
         full, found = self.budget, 0
-        for job in self._turns:
+        for job in self._offered(worker):
             for part in job.todo:
                 found += part.cost
                 if found >= full:
                     return found
         return found
 
+    def _offered(self, worker: WorkerLink) -> Iterable[Job]:
+        """What of the queue a worker may take: where workers keep queries, each looks for its own first."""
+        if not self.settings.prefix_cache_mb or worker.facts is None or not worker.facts.shares_prefix:
+            return self._turns
+        workers = list(self._workers)
+        return offered_to(self._turns, workers.index(worker), len(workers)) if worker in workers else self._turns
+
     def _take(self, worker: WorkerLink) -> list[Slice]:
         """The next batch: slices of the jobs in turn, up to the budget; one slice at least where any waits."""
-        places: dict[Job, int] = {}
-        if self.settings.prefix_cache_mb and worker.facts is not None and worker.facts.shares_prefix:
-            places = {job: place for place, job in enumerate(self._turns)}
-            self._turns = home_first(self._turns, list(self._workers).index(worker), len(self._workers))
+        queue, self._turns = self._turns, deque(self._offered(worker))
         budget, used, batch, later = self.budget, 0, [], deque()
         while self._turns or later:
             if not self._turns:
@@ -214,12 +218,12 @@ class Batcher:
             used += batch[-1].cost
             if job.todo:
                 later.append(job)
-        self._turns.extend(later)
         numbers: dict[Job, int] = {}
         for part in batch:
             numbers.setdefault(part.job, len(numbers))
-        if places:  # those whose turn has not come stand as they stood, so that each comes to the front in the end
-            self._turns = deque(sorted(self._turns, key=lambda job: len(places) if job in numbers else places[job]))
+        # Who was not taken stands where it stood, so that each comes to the front in the end.
+        again = [job for job in numbers if job.todo]
+        self._turns = deque([*(job for job in queue if job.todo and job not in numbers), *again])
         return sorted(batch, key=lambda part: numbers[part.job])  # a job's slices side by side
 
 

@@ -1,11 +1,13 @@
 """Which worker a query is best scored by: the one that has kept its keys and values, if any has.
 
 Each worker keeps prompts and queries of its own (:mod:`darl.model.inference.kept`). Were batches filled from the queue
-as it stands, every worker would meet, and keep, every query; so each query has a home.
+as it stands, every worker would meet, and keep, every query; so each query has a home, and is left to it unless that
+has more to do than the others.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable
 from zlib import crc32
@@ -13,6 +15,7 @@ from zlib import crc32
 from darl.serving.jobs import Job
 
 LOOK_AHEAD = 256  # jobs among which those at home are looked for: more than a batch holds
+PATIENCE_SECONDS = 1.0  # who has waited longer and stands first goes to whichever worker comes
 
 
 def home_of(query: str, workers: int) -> int:
@@ -24,16 +27,24 @@ def home_of(query: str, workers: int) -> int:
     return crc32(query.encode("utf-8", "replace")) % workers
 
 
-def home_first(turns: Iterable[Job], number: int, workers: int) -> deque[Job]:
-    """The queue as one of several workers sees it: whoever waits longest, then those at home there, then the others.
+def offered_to(turns: Iterable[Job], number: int, workers: int) -> deque[Job]:
+    """What of the queue a worker may take, in this order: those at home there, then others, where too many wait.
 
-    Who stands first goes first, whatever its home. The queue itself must keep its order, so that everybody gets there.
+    Too many are more tokens for each of the other workers, on average, than this one has been offered. Who stands first
+    and has waited for long goes first, whatever its home: the queue itself must keep its order, so that everybody gets
+    there. Where anybody waits at all, somebody is offered.
     """
-    waiting = list(turns)
-    if workers < 2 or len(waiting) < 3:
+    waiting = [job for job in turns if job.todo]
+    if workers < 2:
         return deque(waiting)
-    head, rest = waiting[0], waiting[1:LOOK_AHEAD]
-    at_home = [home_of(job.queries[0], workers) == number for job in rest]
-    own = [job for job, home in zip(rest, at_home, strict=True) if home]
-    others = [job for job, home in zip(rest, at_home, strict=True) if not home]
-    return deque([head, *own, *others, *waiting[LOOK_AHEAD:]])
+    offered, others = [], []
+    for place, job in enumerate(waiting[:LOOK_AHEAD]):
+        stuck = place == 0 and time.monotonic() - job.since > PATIENCE_SECONDS
+        (offered if stuck or home_of(job.queries[0], workers) == number else others).append(job)
+    tokens, left = sum(job.waiting for job in offered), sum(job.waiting for job in others)
+    for job in others:
+        if left <= (workers - 1) * tokens:
+            break
+        offered.append(job)
+        tokens, left = tokens + job.waiting, left - job.waiting
+    return deque(offered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Job:
     Attributes:
         cost: estimated tokens of all slices. todo: slices not sent yet.
         done: resolves to n :class:`PairScore`, or to a :class:`Refusal`.
+        since: when it was made, by the monotonic clock.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Job:
         self.shared, self.slice_cost = shared or {}, slice_cost
         self.todo: deque[Slice] = deque()
         self.done: asyncio.Future[list[PairScore]] = asyncio.get_running_loop().create_future()
+        self.since = time.monotonic()
         self.facts: ModelFacts | None = None
         self._round = 0
         self._rows: list[PairScore | None] = []

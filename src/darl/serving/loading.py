@@ -5,14 +5,18 @@ Importing this brings the heavy libraries, which is what a spare worker waits wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from darl.errors import DarlError
 from darl.export.onnx_model import FACTS, OnnxModel
 from darl.model import RelevanceModel
+from darl.model.inference.laid_out import lay_out_weights, put_back
+from darl.model.inference.packed import body_of
 from darl.model.precision import Dtype
 from darl.serving.facts import ModelFacts
 from darl.verbs.inputs import as_model, refuse_dtype
@@ -49,11 +53,39 @@ def own_memory(model: RelevanceModel) -> None:
 
     Loaded weights are pages of the files: who cuts a file short in place would kill the process that serves it.
     """
-    needs_base = model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
-    for network in (model.network, *((model.base(),) if needs_base else ())):
+    for network in (model.network, *((model.base(),) if _needs_base(model) else ())):
         for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
             if tensor.device.type == "cpu":
                 tensor.data = tensor.data.clone()
+
+
+def lay_out(model: Served) -> None:
+    """Make a model on a processor quick on small batches; from here on it can only score. An export is so already.
+
+    A network that would then give other numbers, or fail, stays as it is.
+    """
+    if not isinstance(model, RelevanceModel) or model.network.device.type != "cpu":
+        return
+    few = model.encode(queries=["a", "a", "a longer one"], items=["few", "made up", "pairs"])
+    # not the head: others ask what it is, and it is small
+    _lay_out(body_of(model.network), lambda: model.logits(few))
+    if _needs_base(model):
+        _lay_out(model.base(), lambda: model.ood_features(few))
+
+
+def _lay_out(network: torch.nn.Module, numbers: Callable[[], np.ndarray]) -> None:
+    before = numbers()
+    replaced = lay_out_weights(network)
+    try:
+        same = np.allclose(numbers(), before, rtol=0, atol=1e-4 * max(1.0, float(np.abs(before).max())))
+    except Exception:  # a network that reads its layers' weights itself
+        same = False
+    if not same:
+        put_back(replaced)
+
+
+def _needs_base(model: RelevanceModel) -> bool:
+    return model.ood is not None and model.ood.feature_spec.get("source", "base") == "base"
 
 
 def keep_prefixes(model: Served, mebibytes: int) -> None:

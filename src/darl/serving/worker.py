@@ -51,7 +51,7 @@ def main() -> None:
 
     from darl.model.saving import model_folder
     from darl.progress import quiet_libraries
-    from darl.serving.loading import describe, keep_prefixes, load_served, nearest_pairs, prefix_tokens
+    from darl.serving.loading import describe, keep_prefixes, lay_out, load_served, nearest_pairs, prefix_tokens
 
     quiet_libraries()
     send({"event": "imported"})
@@ -67,6 +67,7 @@ def main() -> None:
                     folder, device=message.get("device"), dtype=message.get("dtype"), threads=message.get("threads")
                 )
                 known, missing = nearest_pairs(model, folder, wanted=message["nearest"], ood=message["ood"])
+                lay_out(model)
                 scorer = BatchScorer(model, message["batch_tokens"], known)
                 facts = describe(model, version, missing)
                 rate = probe(scorer, ood=message["ood"])

@@ -23,6 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from darl.model.inference.kept import KeptPrefix
+from darl.model.inference.modules import modules_of
 from darl.model.inference.prefix_tree import PrefixTree
 
 NAME = "darl_packed"
@@ -66,6 +67,8 @@ class Layout:
         known: prefixes whose keys and values are not computed but taken, in their order in the tree.
         copied: packed tokens whose keys and values are copied out of every layer, (w,), or None.
         copies: these, by layer: keys and values, (w, H_kv, d) each.
+        starts_alone: the layer in which only the first token of each segment asks, or None. What the attention gives
+            the others there is zero.
     """
 
     blocks: list[Block]
@@ -76,6 +79,7 @@ class Layout:
     copied: torch.Tensor | None = None
     copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+    starts_alone: int | None = None
 
 
 _current: ContextVar[Layout | None] = ContextVar("darl_packed_layout", default=None)
@@ -123,7 +127,7 @@ def packed_attention(network: torch.nn.Module, layout: Layout | None) -> Iterato
 
     For several threads on one network at a time only within a block of no layout, which lets in those with one.
     """
-    configs = {id(c): c for module in network.modules() if (c := getattr(module, "config", None)) is not None}
+    configs = {id(c): c for module in modules_of(network) if (c := vars(module).get("config")) is not None}
     before = [(config, config._attn_implementation) for config in configs.values()]
     token = _current.set(layout)
     try:
@@ -189,11 +193,16 @@ def _attend_blocks(
             layout.copies[layer] = k[layout.copied], v[layout.copied]
         k = torch.cat([k, *(prefix.keys[layer] for prefix in layout.known)])
         v = torch.cat([v, *(prefix.values[layer] for prefix in layout.known)])
-    found, begin = q.new_empty(sum(len(block.queries) for block in layout.blocks), heads, width), 0
+    starts_alone = layer is not None and layer == layout.starts_alone
+    size = len(q) if starts_alone else sum(len(block.queries) for block in layout.blocks)
+    found, begin = (q.new_zeros if starts_alone else q.new_empty)(size, heads, width), 0
     for number, block in enumerate(layout.blocks):
         b, m = block.size, len(block.queries) // block.size
+        queries = block.queries
+        if starts_alone:
+            queries, m = queries.view(b, m)[:, 0], 1
         # A row at a time, which `index_select` copies whole; indexing would go through its numbers one by one.
-        q_block = q.index_select(0, block.queries).view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)
+        q_block = q.index_select(0, queries).view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)
         k_block, v_block = (
             states.index_select(0, block.keys).view(b, -1, kv_heads, states.shape[-1]).transpose(1, 2)
             for states in (k, v)
@@ -205,10 +214,13 @@ def _attend_blocks(
             attended = scaled_dot_product_attention(
                 q_block, k_block, v_block, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
-        into = found[begin : begin + b * m].view(b, m, kv_heads, fold, width)
-        into.copy_(attended.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4))
+        rows = attended.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4)  # (b, m, H_kv, fold, d)
+        if starts_alone:
+            found.index_copy_(0, queries, rows.reshape(b, heads, width))
+        else:
+            found[begin : begin + b * m].view(b, m, kv_heads, fold, width).copy_(rows)
         begin += b * m
-    return found.index_select(0, layout.place).unsqueeze(0)
+    return (found if starts_alone else found.index_select(0, layout.place)).unsqueeze(0)
 
 
 def _in_two_is_faster(query: torch.Tensor, key: torch.Tensor) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,15 @@ from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, head_of
 from darl.model.inference.attention import Layout, PackingError, make_layout, packed_attention
 from darl.model.inference.kept import KeptPrefixes
+from darl.model.inference.last_layer import (
+    last_attention,
+    last_feed_forward,
+    of_this_thread,
+    read_starts_alone,
+    run_at_places,
+)
 from darl.model.inference.lean import lean_modules
+from darl.model.inference.modules import modules_of
 from darl.model.inference.packs import Pack, make_packs
 from darl.model.inference.prefix_tree import PrefixTree
 from darl.model.inference.reading import Read, Wanted, is_last_layer
@@ -132,7 +139,7 @@ def is_causal(network: PreTrainedModel) -> bool:
     """
     if getattr(network.config.get_text_config(), "is_causal", True) is False:
         return False
-    for module in network.modules():
+    for module in modules_of(network):
         if isinstance(found := getattr(module, "is_causal", None), bool):
             return found
     raise PackingError("the attention does not say whether it is causal")
@@ -170,27 +177,13 @@ def _read_pack(
     def catch(_module: object, args: tuple) -> None:
         caught["inputs"] = args[0]
 
-    def only_read(_module: object, _args: object, output: tuple) -> tuple:
-        return output[0][:, ends], *output[1:]
-
-    def only_ends(_module: object, args: tuple) -> tuple:
-        caught["all"] = args[0]
-        return args[0][:, ends], *args[1:]
-
-    def at_their_places(_module: object, _args: object, output: Any) -> Any:
-        part = output[0] if isinstance(output, tuple) else output
-        # the rest is never read; under autocast the part has another precision than its input
-        whole = part.new_zeros(*caught.pop("all").shape[:2], part.shape[-1]).index_copy_(1, ends, part)
-        return (whole, *output[1:]) if isinstance(output, tuple) else whole
-
-    hooks = [body.register_forward_hook(_of_this_thread(reshape))]
+    hooks = [body.register_forward_hook(of_this_thread(reshape))]
     if narrow is not None:
-        hooks.append(narrow.register_forward_hook(_of_this_thread(only_read)))
+        hooks += read_starts_alone(narrow, layout, ends)
     if end_part is not None:
-        hooks.append(end_part.register_forward_pre_hook(_of_this_thread(only_ends)))
-        hooks.append(end_part.register_forward_hook(_of_this_thread(at_their_places)))
+        hooks += run_at_places(end_part, ends)
     if wanted.head:
-        hooks.append(head_of(network).register_forward_pre_hook(_of_this_thread(catch)))
+        hooks.append(head_of(network).register_forward_pre_hook(of_this_thread(catch)))
     options = {"use_cache": False} if causal else {}
     try:
         with packed_attention(network, layout), lean_modules(network):
@@ -208,12 +201,6 @@ def _read_pack(
     return Read(logits, caught.get("inputs"), caught.get("pooled"))
 
 
-def _of_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """The hook, deaf to passes of other threads on the same network."""
-    mine = get_ident()
-    return lambda *args: hook(*args) if get_ident() == mine else None
-
-
 def _keep(kept: KeptPrefixes, pack: Pack, layout: Layout) -> None:
     """After a pack: what it took was used, what it computed may be taken."""
     kept.taken += sum(map(len, pack.known))
@@ -226,33 +213,6 @@ def _keep(kept: KeptPrefixes, pack: Pack, layout: Layout) -> None:
         for prefix in pack.new:
             begin, end = end, end + len(prefix.at)
             kept.add(prefix.ids, prefix.before, keys[:, begin:end], values[:, begin:end])
-
-
-def last_attention(body: PreTrainedModel) -> torch.nn.Module | None:
-    """The last layer's attention of an encoder built like BERT, after which only the tokens that are read need go on.
-
-    There residual and norm are within the attention, so what follows it works on each token alone: the feed-forward
-    part, two thirds of a layer. None where the layers are built otherwise.
-    """
-    layers = getattr(getattr(body, "encoder", None), "layer", None)
-    if not isinstance(layers, torch.nn.ModuleList) or not len(layers):
-        return None
-    last, attention = layers[-1], getattr(layers[-1], "attention", None)
-    built_so = all(hasattr(last, name) for name in ("intermediate", "output", "feed_forward_chunk"))
-    norm_within = hasattr(getattr(attention, "output", None), "LayerNorm")
-    return attention if built_so and norm_within else None
-
-
-def last_feed_forward(body: PreTrainedModel) -> torch.nn.Module | None:
-    """The last layer's feed-forward part of a decoder built like Llama, which works on each token alone.
-
-    None where the layers are built otherwise.
-    """
-    layers = getattr(body, "layers", None)
-    if not isinstance(layers, torch.nn.ModuleList) or not len(layers):
-        return None
-    part = getattr(layers[-1], "mlp", None)
-    return part if isinstance(part, torch.nn.Module) else None
 
 
 def body_of(network: PreTrainedModel) -> PreTrainedModel:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from darl.model.encoding import TOKENS_PER_BATCH, TOKENS_PER_BATCH_GPU, EncodedPairs, PairEncoder
 from darl.model.inference.kept import KeptPrefixes, set_store, store_of
+from darl.model.inference.modules import modules_of
 from darl.model.inference.packed import read_packed
 from darl.model.inference.padded import read_padded
 from darl.model.inference.reading import Read, Wanted
@@ -114,7 +115,7 @@ def _alone(network: PreTrainedModel) -> Iterator[None]:
     """The network for this thread alone, without gradients and with dropout off."""
     with _lock(network), torch.inference_mode():
         # Setting modes takes as long as a small encoder's pass over one pair: only where one is not as it must be.
-        if not any(module.training for module in network.modules()):
+        if not any(module.training for module in modules_of(network)):
             yield
             return
         was_training = network.training
