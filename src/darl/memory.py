@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 MUCH = 64 * 2**20
@@ -29,7 +30,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Hand what the C library keeps of freed memory back to the system, where it is glibc; nothing happens elsewhere.
+    """Hand what the C library (where it is glibc) and Arrow keep of freed memory back to the system.
 
     Batches come in all sizes, and the gaps that their tensors leave add up: a job over 100,000 pairs would hold
     hundreds of megabytes more than one over 10,000. A call takes some ten milliseconds, and what comes after it asks
@@ -39,6 +40,9 @@ def give_back_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+    arrow = sys.modules.get("pyarrow")  # has a heap of its own
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
 
 
 class FreedMemory:

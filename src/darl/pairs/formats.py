@@ -254,7 +254,8 @@ def _stream_parquet(file: BinaryIO, name: str, size: int) -> Iterator[RawTable]:
     with _parquet_errors(name):
         source = _parquet(file)
         schema, first = source.schema_arrow.remove_metadata(), 1
-        for batch in source.iter_batches(size):
+        # Arrow's threads would each keep what they free: the more, the longer the file.
+        for batch in source.iter_batches(size, use_threads=False):
             table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
             yield RawTable(table, np.arange(first, first + table.num_rows), name)
             first += table.num_rows

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import darl
 from darl.errors import DataError
-from darl.memory import FreedMemory
+from darl.memory import FreedMemory, give_back_memory
 from darl.model.encoding import EncodedPairs
 from darl.model.scorer import PairScorer
 from darl.model.scores import Scores
@@ -176,6 +176,7 @@ def _results(
             if parts is None or not parts.has(shard.number):
                 yield shard, model.encode(queries=shard.queries, items=shard.items)
 
+    give_back_memory()  # what reading the source through has left, which grows with the source
     freed = FreedMemory()
 
     def after_a_batch(scored: int) -> None:
