@@ -45,10 +45,12 @@ def score(
     The file may be larger than memory. A run that is killed goes on with the same command.
     """
     with working(quiet=quiet):
+        from darl.memory import share_heap_with_arrow
         from darl.verbs.inputs import as_scorer
         from darl.verbs.score import check_target, score_pairs
 
         check_target(out, file)  # before the model is loaded
+        share_heap_with_arrow()
         elsewhere = None
         if engine == "ray":
             from darl.scale_out import RayEngine

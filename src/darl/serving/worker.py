@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from darl.serving.nearest import NearestPairs
 
 NICE = 5
-FREED_BYTES = 16 * 2**20  # beyond what is in use; batches are small, and a server stands for weeks
 PROBE = (["probe"] * 16, ["a probe that says whether the model can score at all"] * 16)
 
 
@@ -57,7 +56,7 @@ def main() -> None:
     send({"event": "imported"})
     scorer: BatchScorer | None = None
     model: Served | None = None
-    freed = FreedMemory(FREED_BYTES, learns=True)
+    freed = FreedMemory(learns=True)
     while (message := read(sys.stdin.buffer)) is not None:
         try:
             if message["op"] == "load":

@@ -35,7 +35,7 @@ ShardEngine = Callable[[Iterator[Shard], dict[str, Any]], Generator[tuple[int, p
 CHUNK = 2048  # pairs sorted by length together: enough for even batches, and a result every few seconds
 PREFIX = "darl_"
 # Distinct tokens of a job's passes in float32 on a CPU, half the model's own. What a pass takes is given back after
-# most of them, so larger ones take twice as much and are no quicker (these took .90 to 1.00 of the time on three sets
+# it, so larger ones take twice as much and are no quicker (these took .90 to 1.00 of the time on three sets
 # with MiniLM-L6, .95 with SmolLM2-135M). In half precision a pass is two side by side.
 TOKENS_PER_PASS = 2048
 
