@@ -23,6 +23,9 @@ TOKENS_PER_BATCH = 4096
 # twice as many, where the attention's mask alone took most of 32 GB.
 TOKENS_PER_BATCH_GPU = 32_768
 
+# A tokenizer also makes each token's text and place, some hundred bytes, and holds them until its call ends.
+PAIRS_AT_A_TIME = 512
+
 
 @dataclass(frozen=True)
 class EncodedPairs:
@@ -85,14 +88,18 @@ class PairEncoder:
         if not clean_queries:
             return EncodedPairs({"input_ids": [], "attention_mask": []})
         fitted = self._fit(list(dict.fromkeys(clean_queries)))
-        encoding = self.tokenizer(
-            [fitted[query][0] for query in clean_queries],
-            clean_items,
-            truncation="only_second",
-            max_length=self.max_length,
-            verbose=False,
-        )
-        fields = {name: list(values) for name, values in encoding.items()}  # type: ignore[union-attr]
+        fields: dict[str, list[list[int]]] = {}
+        for start in range(0, len(clean_items), PAIRS_AT_A_TIME):
+            some = slice(start, start + PAIRS_AT_A_TIME)
+            encoding = self.tokenizer(
+                [fitted[query][0] for query in clean_queries[some]],
+                clean_items[some],
+                truncation="only_second",
+                max_length=self.max_length,
+                verbose=False,
+            )
+            for name, values in encoding.items():
+                fields.setdefault(name, []).extend(values)
         if self._around is None:
             return EncodedPairs(fields)
         first, between = self._around

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,26 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 
 def rename_columns(table: pa.Table, columns: Mapping[str, str] | None, *, where: str, require_grades: bool) -> pa.Table:
-    """The same columns under darl's names.
+    """The same columns under darl's names, as :func:`darl_names` finds them.
 
     Args:
         table: raw columns.
+        columns, where, require_grades: as there.
+
+    Raises:
+        DataError: as there.
+    """
+    kept = darl_names(table.column_names, columns, where=where, require_grades=require_grades)
+    return pa.table({ours: table.column(theirs) for ours, theirs in kept.items()})
+
+
+def darl_names(
+    found: Sequence[str], columns: Mapping[str, str] | None, *, where: str, require_grades: bool
+) -> dict[str, str]:
+    """{darl's name: the source's} for every column of a source.
+
+    Args:
+        found: the source's columns.
         columns: {darl's name: the source's name}; what it does not name is found by name or alias.
         where: the source's name in messages.
         require_grades: whether a grade column must be there.
@@ -39,8 +55,10 @@ def rename_columns(table: pa.Table, columns: Mapping[str, str] | None, *, where:
 
     Raises:
         DataError: a needed or a mapped column is missing, or two aliases of one name are there.
+
+    >>> darl_names(["title", "q", "price"], {"query": "q"}, where="shop.csv", require_grades=False)
+    {'query': 'q', 'item': 'title', 'price': 'price'}
     """
-    found = table.column_names
     new_names: dict[str, str] = {}  # theirs → ours
     for ours, theirs in (columns or {}).items():
         if theirs not in found:
@@ -66,8 +84,7 @@ def rename_columns(table: pa.Table, columns: Mapping[str, str] | None, *, where:
     for name in found:
         if name not in new_names:
             new_names[name] = f"source_{name}" if name in PROVENANCE else f"{name}_original" if name in taken else name
-    kept = {ours: theirs for theirs, ours in new_names.items()}
-    return pa.table({ours: table.column(theirs) for ours, theirs in kept.items()})
+    return {ours: theirs for theirs, ours in new_names.items()}
 
 
 def filter_mask(table: pa.Table, where: Mapping[str, Any] | None, *, source: str) -> np.ndarray:

@@ -70,12 +70,15 @@ def load_file(path: str | Path, *, kind: str | None = None, columns: Sequence[st
     return RawTable(join([part.table for part in parts]), np.concatenate([p.rows for p in parts]), str(path), bad)
 
 
-def stream_file(path: str | Path, *, kind: str | None = None, rows: int = _CHUNK) -> Iterator[RawTable]:
+def stream_file(
+    path: str | Path, *, kind: str | None = None, rows: int = _CHUNK, columns: Sequence[str] | None = None
+) -> Iterator[RawTable]:
     """Loads one file a piece at a time, at least one piece; a column's type may differ between pieces of a text file.
 
     Args:
         path: the file. kind: the format, when the extension misleads.
         rows: rows of a piece.
+        columns: of a Parquet file, which to read, where not all.
 
     Raises:
         DataError: the kind is unknown, the gzip data is cut short, the file is not what its name says.
@@ -85,7 +88,7 @@ def stream_file(path: str | Path, *, kind: str | None = None, rows: int = _CHUNK
     kind = kind or file_kind(path)[0]
     with _opened(path) as file:
         if kind == "parquet":
-            yield from _stream_parquet(file, str(path), rows)
+            yield from _stream_parquet(file, str(path), rows, columns)
         elif kind == "jsonl":
             yield from _stream_jsonl(file, str(path), rows)
         else:
@@ -250,12 +253,12 @@ def _load_parquet(file: BinaryIO, name: str, columns: Sequence[str] | None) -> R
     return RawTable(table, np.arange(1, table.num_rows + 1), name)
 
 
-def _stream_parquet(file: BinaryIO, name: str, size: int) -> Iterator[RawTable]:
+def _stream_parquet(file: BinaryIO, name: str, size: int, columns: Sequence[str] | None) -> Iterator[RawTable]:
     with _parquet_errors(name):
         source = _parquet(file)
         schema, first = source.schema_arrow.remove_metadata(), 1
         # Arrow's threads would each keep what they free: the more, the longer the file.
-        for batch in source.iter_batches(size, use_threads=False):
+        for batch in source.iter_batches(size, columns=columns, use_threads=False):
             table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
             yield RawTable(table, np.arange(first, first + table.num_rows), name)
             first += table.num_rows

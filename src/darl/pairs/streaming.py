@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,12 @@ class Part:
 
     def pieces(self, size: int) -> Iterator[pa.Table]:
         """Tables of at most ``size`` rows that together are the part, with equal schemas."""
-        for raw in _raw_pieces(self.origin, size):
+        for raw in _raw_pieces(self.origin, size, self.schema.names):
             yield conform(raw.table, self.schema)
+
+    def only(self, columns: Collection[str]) -> Part:
+        """The same part with these of its columns alone."""
+        return replace(self, schema=pa.schema([field for field in self.schema if field.name in columns]))
 
 
 def scan_source(source: Any, size: int) -> list[Part]:
@@ -80,9 +84,9 @@ def _origins(source: Any) -> Iterator[Path | RawTable]:
         yield from open_source(source)
 
 
-def _raw_pieces(origin: Path | RawTable, size: int) -> Iterator[RawTable]:
+def _raw_pieces(origin: Path | RawTable, size: int, columns: list[str] | None = None) -> Iterator[RawTable]:
     if isinstance(origin, Path):
-        yield from stream_file(origin, rows=size)
+        yield from stream_file(origin, rows=size, columns=columns)
         return
     for start in range(0, max(1, origin.table.num_rows), size):
         yield RawTable(origin.table.slice(start, size), origin.rows[start : start + size], origin.name)

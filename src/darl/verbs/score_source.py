@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from darl.errors import DataError, EmptySplitError
 from darl.pairs import PairTable, UnusableRowsError
-from darl.pairs.columns import filter_mask, rename_columns
+from darl.pairs.columns import darl_names, filter_mask, rename_columns
 from darl.pairs.formats import RawTable
 from darl.pairs.schema import PROVENANCE, TEXT, text_column
 from darl.pairs.sources import source_name
@@ -66,6 +66,16 @@ class ScoreSource:
                     held, count, number = [], 0, number + 1
         if count:
             yield self._shard(number, held)
+
+    def texts_alone(self) -> ScoreSource:
+        """The same shards, their tables with no columns but those that texts and filter are found in.
+
+        Of a wide Parquet file the others are then not even read.
+        """
+        parts = [part.only(_needed(part, self.wanted, self.where)) for part in self.parts]
+        names = {name for part in parts for name in part.schema.names}
+        schema = pa.schema([field for field in self.schema if field.name in names])
+        return replace(self, parts=parts, schema=schema)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells whether these are still the same pairs: files, their sizes and times, columns and filter."""
@@ -125,13 +135,25 @@ def open_score_source(
         raise UnusableRowsError(bad)
     schemas = [part.schema for part in parts if part.schema.names]
     found = ScoreSource(parts, one_schema(schemas or [pa.schema([])]), 0, size, wanted, dict(where or {}))
-    rows = sum(len(queries) for _, queries, _ in found._pieces()) if where else sum(part.rows for part in parts)
-    if not rows:
-        raise EmptySplitError("there is no pair", where=name, mend="check the filter and the file")
     for part in parts:  # before any model is loaded
         if part.schema.names:
-            _texts(part, part.schema.empty_table(), wanted, {})
+            _texts(part, part.schema.empty_table(), wanted, found.where)
+    rows = sum(part.rows for part in parts)
+    if where and rows:
+        rows = sum(len(queries) for _, queries, _ in found.texts_alone()._pieces())
+    if not rows:
+        raise EmptySplitError("there is no pair", where=name, mend="check the filter and the file")
     return ScoreSource(found.parts, found.schema, rows, size, wanted, found.where)
+
+
+def _needed(part: Part, wanted: Mapping[str, str], where: Mapping[str, Any]) -> set[str]:
+    """The source's own names of the columns that :func:`_texts` looks at."""
+    found = part.schema.names
+    if not found:
+        return set()
+    names = darl_names(found, wanted, where=part.name, require_grades=False)
+    # a filter names a column of the source, or what darl calls it
+    return {names["query"], names["item"]} | {name if name in found else names.get(name, name) for name in where}
 
 
 def _texts(

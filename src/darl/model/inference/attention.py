@@ -22,6 +22,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from darl.model.inference.head_rows import HeadRows, head_rows
 from darl.model.inference.kept import KeptPrefix
 from darl.model.inference.modules import modules_of
 from darl.model.inference.prefix_tree import PrefixTree
@@ -79,6 +80,7 @@ class Layout:
     copied: torch.Tensor | None = None
     copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     folded: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+    rows: dict[tuple[int, int], HeadRows] = field(default_factory=dict)
     starts_alone: int | None = None
 
 
@@ -182,9 +184,6 @@ def _attend_blocks(
     dropout: float = 0.0,
     layer: int | None = None,
 ) -> torch.Tensor:
-    heads, kv_heads, width = query.shape[1], key.shape[1], value.shape[-1]
-    fold = heads // kv_heads
-    assert layout.place is not None
     q, k, v = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))  # (T, H, d)
     if layout.copied is not None or layout.known:
         if layer is None:
@@ -193,40 +192,83 @@ def _attend_blocks(
             layout.copies[layer] = k[layout.copied], v[layout.copied]
         k = torch.cat([k, *(prefix.keys[layer] for prefix in layout.known)])
         v = torch.cat([v, *(prefix.values[layer] for prefix in layout.known)])
-    starts_alone = layer is not None and layer == layout.starts_alone
-    size = len(q) if starts_alone else sum(len(block.queries) for block in layout.blocks)
-    found, begin = (q.new_zeros if starts_alone else q.new_empty)(size, heads, width), 0
+    if dropout or torch.is_grad_enabled():
+        return _attend_by_token(q, k, v, layout, scaling, dropout)
+    if layer is not None and layer == layout.starts_alone:
+        return _attend_starts(q, k, v, layout, scaling)
+    return _attend_by_head(q, k, v, layout, scaling)
+
+
+def _attend_by_token(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scaling: float, dropout: float
+) -> torch.Tensor:
+    """Tokens gathered whole, which backwards are added up so: (T, H, d) queries → (1, T, H, d)."""
+    assert layout.place is not None
+    heads, kv_heads, width = q.shape[1], k.shape[1], v.shape[-1]
+    fold = heads // kv_heads
+    found = []
     for number, block in enumerate(layout.blocks):
         b, m = block.size, len(block.queries) // block.size
-        queries = block.queries
-        if starts_alone:
-            queries, m = queries.view(b, m)[:, 0], 1
         # A row at a time, which `index_select` copies whole; indexing would go through its numbers one by one.
-        q_block = q.index_select(0, queries).view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)
+        q_block = q.index_select(0, block.queries).view(b, m, kv_heads, fold, -1).permute(0, 2, 3, 1, 4)
         k_block, v_block = (
             states.index_select(0, block.keys).view(b, -1, kv_heads, states.shape[-1]).transpose(1, 2)
             for states in (k, v)
         )  # (b, H_kv, C + M, d)
         q_block, mask = q_block.reshape(b, kv_heads, fold * m, -1), _folded_mask(layout, number, fold)
-        if _in_two_is_faster(q_block, k_block):
-            attended = _attend_in_two(q_block, k_block, v_block, mask, scaling)
-        else:
-            attended = scaled_dot_product_attention(
-                q_block, k_block, v_block, attn_mask=mask, dropout_p=dropout, scale=scaling
-            )
+        attended = scaled_dot_product_attention(
+            q_block, k_block, v_block, attn_mask=mask, dropout_p=dropout, scale=scaling
+        )
         rows = attended.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4)  # (b, m, H_kv, fold, d)
-        if starts_alone:
-            found.index_copy_(0, queries, rows.reshape(b, heads, width))
-        else:
-            found[begin : begin + b * m].view(b, m, kv_heads, fold, width).copy_(rows)
-        begin += b * m
-    return (found if starts_alone else found.index_select(0, layout.place)).unsqueeze(0)
+        found.append(rows.reshape(b * m, heads, width))
+    return torch.cat(found).index_select(0, layout.place).unsqueeze(0)
+
+
+def _attend_by_head(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scaling: float) -> torch.Tensor:
+    """Heads gathered on their own, as :mod:`~darl.model.inference.head_rows` says: (T, H, d) queries → (1, T, H, d)."""
+    heads, kv_heads, width = q.shape[1], k.shape[1], v.shape[-1]
+    rows, fold, found = _rows(layout, heads, kv_heads), heads // kv_heads, []
+    for number, (block, queries, keys) in enumerate(zip(layout.blocks, rows.queries, rows.keys, strict=True)):
+        b = block.size
+        q_block, k_block, v_block = (
+            states.view(-1, states.shape[-1]).index_select(0, which).view(b, kv_heads, -1, states.shape[-1])
+            for states, which in ((q, queries), (k, keys), (v, keys))
+        )
+        attended = _attend_block(q_block, k_block, v_block, _folded_mask(layout, number, fold), scaling)
+        found.append(attended.reshape(-1, width))
+    results = found[0] if len(found) == 1 else torch.cat(found)
+    return results.index_select(0, rows.back).view(1, -1, heads, width)
+
+
+def _attend_starts(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scaling: float) -> torch.Tensor:
+    """As :func:`_attend_by_head`, of each segment's first token alone; zero for the others."""
+    heads, kv_heads, width = q.shape[1], k.shape[1], v.shape[-1]
+    rows, fold = _rows(layout, heads, kv_heads), heads // kv_heads
+    found = q.new_zeros(len(q), heads, width)
+    for number, (block, keys) in enumerate(zip(layout.blocks, rows.keys, strict=True)):
+        b = block.size
+        starts = block.queries.view(b, -1)[:, 0]
+        q_block = q.index_select(0, starts).view(b, kv_heads, fold, -1)
+        k_block, v_block = (
+            states.view(-1, states.shape[-1]).index_select(0, keys).view(b, kv_heads, -1, states.shape[-1])
+            for states in (k, v)
+        )
+        attended = _attend_block(q_block, k_block, v_block, _folded_mask(layout, number, fold), scaling)
+        found.index_copy_(0, starts, attended.reshape(b, heads, width))
+    return found.unsqueeze(0)
+
+
+def _attend_block(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float
+) -> torch.Tensor:
+    """softmax(s·Q·Kᵀ + mask)·V of (b, H, M, d) queries, which are written over; no gradients."""
+    if _in_two_is_faster(query, key):
+        return _attend_in_two(query, key, value, mask, scaling)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
 
 
 def _in_two_is_faster(query: torch.Tensor, key: torch.Tensor) -> bool:
     """Whether two products beat the fused kernel: in half precision 2×, in float32 1.3× while scores are few."""
-    if torch.is_grad_enabled():
-        return False
     return query.dtype != torch.float32 or query.shape[-2] * key.shape[-2] <= FEW_SCORES
 
 
@@ -242,6 +284,14 @@ def _attend_in_two(
     if mask is not None:
         scores += mask
     return torch.matmul(scores.softmax(-1), value)
+
+
+def _rows(layout: Layout, heads: int, kv_heads: int) -> HeadRows:
+    known = layout.rows.get((heads, kv_heads))
+    if known is None:
+        assert layout.place is not None
+        known = layout.rows[heads, kv_heads] = head_rows(layout.blocks, layout.place, heads, kv_heads)
+    return known
 
 
 def _folded_mask(layout: Layout, number: int, fold: int) -> torch.Tensor | None:
