@@ -116,6 +116,17 @@ def test_equal_queries_are_encoded_equally(shared_model) -> None:
     assert encoded.row(0) == encoded.row(2)
 
 
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_many_pairs_are_encoded_some_at_a_time_to_the_same(shared_models, kind: str, monkeypatch) -> None:
+    texts = {
+        "queries": [f"red shoes {i // 3}" for i in range(10)],
+        "items": [f"{'garden ' * i}table" for i in range(10)],
+    }
+    whole = shared_models[kind].encode(**texts)
+    monkeypatch.setattr("darl.model.encoding.PAIRS_AT_A_TIME", 4)
+    assert shared_models[kind].encode(**texts) == whole
+
+
 def test_no_pairs_make_no_rows(shared_model) -> None:
     encoded = shared_model.encode(queries=[], items=[])
     assert len(encoded) == 0

@@ -118,7 +118,7 @@ def _filter_text(value: Any) -> str | None:
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def missing_column(name: str, found: list[str], where: str) -> DataError:
+def missing_column(name: str, found: Sequence[str], where: str) -> DataError:
     """The error for a column that is not there: names the columns found and the nearest one."""
     near = difflib.get_close_matches(name.casefold(), [column.casefold() for column in found], n=1, cutoff=0.5)
     nearest = next((column for column in found if near and column.casefold() == near[0]), None)
