@@ -26,8 +26,8 @@ TOLERANCE, TOLERANCE_HALF = 1e-5, 1e-2
 # numbers, float32), 512 and fewer were slower: the products read their weights for each part anew.
 PART = 1024
 
-# oneDNN makes, and keeps, code for each number of tokens that GELU meets: some 50 KB and a fraction of a millisecond. So
-# GELU runs on a multiple of these and then on the rest, which are few numbers however long a job is.
+# oneDNN makes, and keeps, code for each number of tokens that GELU meets: some 50 KB and a fraction of a millisecond.
+# So GELU runs on a multiple of these and then on the rest, which are few numbers however long a job is.
 EVEN = 32
 
 
