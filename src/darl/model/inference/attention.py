@@ -192,10 +192,10 @@ def _attend_blocks(
             layout.copies[layer] = k[layout.copied], v[layout.copied]
         k = torch.cat([k, *(prefix.keys[layer] for prefix in layout.known)])
         v = torch.cat([v, *(prefix.values[layer] for prefix in layout.known)])
+    if layer is not None and layer == layout.starts_alone:
+        return _attend_starts(q, k, v, layout, scaling, dropout)
     if dropout or torch.is_grad_enabled():
         return _attend_by_token(q, k, v, layout, scaling, dropout)
-    if layer is not None and layer == layout.starts_alone:
-        return _attend_starts(q, k, v, layout, scaling)
     return _attend_by_head(q, k, v, layout, scaling)
 
 
@@ -216,9 +216,7 @@ def _attend_by_token(
             for states in (k, v)
         )  # (b, H_kv, C + M, d)
         q_block, mask = q_block.reshape(b, kv_heads, fold * m, -1), _folded_mask(layout, number, fold)
-        attended = scaled_dot_product_attention(
-            q_block, k_block, v_block, attn_mask=mask, dropout_p=dropout, scale=scaling
-        )
+        attended = _attend_block(q_block, k_block, v_block, mask, scaling, dropout)
         rows = attended.view(b, kv_heads, fold, m, width).permute(0, 3, 1, 2, 4)  # (b, m, H_kv, fold, d)
         found.append(rows.reshape(b * m, heads, width))
     return torch.cat(found).index_select(0, layout.place).unsqueeze(0)
@@ -240,35 +238,43 @@ def _attend_by_head(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: L
     return results.index_select(0, rows.back).view(1, -1, heads, width)
 
 
-def _attend_starts(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scaling: float) -> torch.Tensor:
-    """As :func:`_attend_by_head`, of each segment's first token alone; zero for the others."""
+def _attend_starts(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scaling: float, dropout: float
+) -> torch.Tensor:
+    """As :func:`_attend_by_token`, of each segment's first token alone; zero for the others."""
     heads, kv_heads, width = q.shape[1], k.shape[1], v.shape[-1]
-    rows, fold = _rows(layout, heads, kv_heads), heads // kv_heads
-    found = q.new_zeros(len(q), heads, width)
-    for number, (block, keys) in enumerate(zip(layout.blocks, rows.keys, strict=True)):
+    fold, found = heads // kv_heads, q.new_zeros(len(q), heads, width)
+    for number, block in enumerate(layout.blocks):
         b = block.size
         starts = block.queries.view(b, -1)[:, 0]
         q_block = q.index_select(0, starts).view(b, kv_heads, fold, -1)
         k_block, v_block = (
-            states.view(-1, states.shape[-1]).index_select(0, keys).view(b, kv_heads, -1, states.shape[-1])
+            states.index_select(0, block.keys).view(b, -1, kv_heads, states.shape[-1]).transpose(1, 2)
             for states in (k, v)
         )
-        attended = _attend_block(q_block, k_block, v_block, _folded_mask(layout, number, fold), scaling)
+        attended = _attend_block(q_block, k_block, v_block, _folded_mask(layout, number, fold), scaling, dropout)
         found.index_copy_(0, starts, attended.reshape(b, heads, width))
     return found.unsqueeze(0)
 
 
 def _attend_block(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
 ) -> torch.Tensor:
-    """softmax(s·Q·Kᵀ + mask)·V of (b, H, M, d) queries, which are written over; no gradients."""
-    if _in_two_is_faster(query, key):
+    """softmax(s·Q·Kᵀ + mask)·V of (b, H, M, d) queries, which may be written over."""
+    if not dropout and _in_two_is_faster(query, key):
         return _attend_in_two(query, key, value, mask, scaling)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
 
 
 def _in_two_is_faster(query: torch.Tensor, key: torch.Tensor) -> bool:
     """Whether two products beat the fused kernel: in half precision 2×, in float32 1.3× while scores are few."""
+    if torch.is_grad_enabled():
+        return False
     return query.dtype != torch.float32 or query.shape[-2] * key.shape[-2] <= FEW_SCORES
 
 

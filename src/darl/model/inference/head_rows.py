@@ -34,13 +34,11 @@ class HeadRows:
         queries: of each block, (b · H_kv · fold · M,).
         keys: of each block, (b · H_kv · (C + M),).
         back: rows of the blocks' results one below the other, (T · H,), each token's heads together.
-        results: how many rows these are.
     """
 
     queries: list[torch.Tensor]
     keys: list[torch.Tensor]
     back: torch.Tensor
-    results: int
 
 
 def head_rows(blocks: Sequence[Gathered], place: torch.Tensor, heads: int, kv_heads: int) -> HeadRows:
@@ -55,4 +53,4 @@ def head_rows(blocks: Sequence[Gathered], place: torch.Tensor, heads: int, kv_he
         back.append((begin + first * m + torch.arange(m).view(1, m, 1)).view(b * m, heads))
         begin += b * heads * m
     found = back[0] if len(back) == 1 else torch.cat(back)
-    return HeadRows(queries, keys, found.index_select(0, place).view(-1), begin)
+    return HeadRows(queries, keys, found.index_select(0, place).view(-1))
