@@ -28,6 +28,7 @@ from darl.storage import storage_errors
 
 _CHUNK = 50_000  # rows held as Python objects at a time
 _BOM = b"\xef\xbb\xbf"
+_READ_AT_A_TIME = 2**16  # bytes of a Parquet column
 
 
 @dataclass
@@ -267,7 +268,9 @@ def _stream_parquet(file: BinaryIO, name: str, size: int, columns: Sequence[str]
 
 
 def _parquet(file: BinaryIO) -> pq.ParquetFile:
-    return pq.ParquetFile(file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read()))
+    source = file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read())
+    # Arrow's own choice reads all of a row group ahead, and a million rows may be one.
+    return pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_AT_A_TIME)
 
 
 @contextlib.contextmanager
