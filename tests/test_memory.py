@@ -104,3 +104,25 @@ def test_what_the_process_holds() -> None:
         for page in range(0, len(block), mmap.PAGESIZE):
             block[page] = 1
         assert resident_bytes() - before > 40_000_000
+
+
+ARROW = """
+import io
+from darl.memory import share_heap_with_arrow
+share_heap_with_arrow()
+import pyarrow as pa, pyarrow.parquet as pq
+file = io.BytesIO()
+pq.write_table(pa.table({"item": [f"item {n}" for n in range(50_000)]}), file)
+before = pa.system_memory_pool().bytes_allocated()
+for batch in pq.ParquetFile(file).iter_batches(1_000):
+    pass
+others = [getattr(pa, name + "_memory_pool") for name in pa.supported_memory_backends() if name != "system"]
+print(pa.system_memory_pool().max_memory(), sum(pool().max_memory() for pool in others))
+"""
+
+
+def test_all_of_arrow_shares_the_heap_its_parquet_reader_too() -> None:
+    done = subprocess.run([sys.executable, "-c", ARROW], capture_output=True, text=True, check=True)
+    shared, apart = map(int, done.stdout.split())
+    assert shared > 0
+    assert apart == 0

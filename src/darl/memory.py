@@ -48,7 +48,8 @@ def give_back_memory() -> None:
 def share_heap_with_arrow() -> None:
     """Have Arrow ask the C library for its memory from now on, so that what it frees is used again or given back.
 
-    For a process that reads or writes long files; its own heap keeps some megabytes more, the longer the file.
+    For a process that reads or writes long files: Arrow's own heap keeps more and more, 9 MB over 60,000 pairs. To be
+    called before anything imports pyarrow; later, its Parquet reader and writer stay with the heap they were given.
 
     >>> import pyarrow
     >>> before = pyarrow.default_memory_pool()
@@ -57,6 +58,8 @@ def share_heap_with_arrow() -> None:
     'system'
     >>> pyarrow.set_memory_pool(before)
     """
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # read when Arrow is loaded, and all that its C++ parts heed
+
     import pyarrow
 
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())

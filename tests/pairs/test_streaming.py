@@ -21,5 +21,6 @@ def test_a_row_group_as_long_as_the_file_is_read_a_page_at_a_time(tmp_path):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert first.table["item"].to_pylist() == items[:1_000] and last == len(items)
+    assert first.table["item"].to_pylist() == items[:1_000]
+    assert last == len(items)
     assert most < size / 10

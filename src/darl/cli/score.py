@@ -46,11 +46,12 @@ def score(
     """
     with working(quiet=quiet):
         from darl.memory import share_heap_with_arrow
+
+        share_heap_with_arrow()  # before the others load Arrow
         from darl.verbs.inputs import as_scorer
         from darl.verbs.score import check_target, score_pairs
 
         check_target(out, file)  # before the model is loaded
-        share_heap_with_arrow()
         elsewhere = None
         if engine == "ray":
             from darl.scale_out import RayEngine
