@@ -127,6 +127,18 @@ def test_many_pairs_are_encoded_some_at_a_time_to_the_same(shared_models, kind: 
     assert shared_models[kind].encode(**texts) == whole
 
 
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_remembered_queries_are_encoded_as_new_ones(shared_models, kind: str, monkeypatch) -> None:
+    monkeypatch.setattr("darl.model.encoding.MOST_SEEN", 2)
+    model = shared_models[kind]
+    encoder = PairEncoder(model.tokenizer, model.max_length)
+    for queries in (["mild soap"], ["mild soap", "a lamp"], ["a" * 300], ["a lamp", "tea"], ["milk"], ["mild soap"]):
+        items, fresh = ["an item"] * len(queries), PairEncoder(model.tokenizer, model.max_length)
+        assert encoder.encode(queries, items) == fresh.encode(queries, items)
+        assert len(encoder._seen) <= 4
+        assert not any(len(query) == 300 for query in encoder._seen)
+
+
 def test_no_pairs_make_no_rows(shared_model) -> None:
     encoded = shared_model.encode(queries=[], items=[])
     assert len(encoded) == 0

@@ -1,21 +1,27 @@
-"""When a worker's next batch is made: early where there is much for it, else after those that were just answered."""
+"""When a worker's next batch is made: early where its share waits, else after those that were just answered."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-from darl.serving.door import LEAD_SECONDS, LINGER_SECONDS, Door
+from darl.serving.door import ENOUGH, LEAD_SECONDS, LINGER_SECONDS, QUIET_SECONDS, Door
+
+
+class World:
+    """What waits, and what waits or is being scored, in tokens; two workers."""
+
+    def __init__(self, waiting: int = 0, all_there_is: int = 0, full: int = 512, free: bool = False) -> None:
+        self.waiting, self.all_there_is, self.full, self.free = waiting, all_there_is, full, free
+
+    def door(self) -> Door:
+        return Door(lambda: self.waiting, lambda: self.full, lambda: self.all_there_is / 2, lambda: self.free)
 
 
 async def seconds_until(door: Door) -> float:
     begin = time.monotonic()
-    await door.opens()
+    await asyncio.wait_for(door.opens(), 5)
     return time.monotonic() - begin
-
-
-def door(waiting: int, full: int = 512) -> Door:
-    return Door(lambda: waiting, lambda: full)
 
 
 def opens_at_once(one: Door) -> bool:
@@ -28,73 +34,150 @@ def opens_at_once(one: Door) -> bool:
 
 
 def test_an_idle_worker_waits_for_nobody() -> None:
-    assert opens_at_once(door(waiting=1))
+    assert opens_at_once(World(waiting=1, all_there_is=800).door())
 
 
-def test_much_that_waits_is_made_a_batch_before_the_worker_is_back() -> None:
+def test_a_share_that_waits_is_made_a_batch_before_the_worker_is_back() -> None:
     async def run() -> float:
-        busy = door(waiting=256)
+        busy = World(waiting=200, all_there_is=400).door()
         busy.enter(LEAD_SECONDS + 0.02)
-        return await asyncio.wait_for(seconds_until(busy), 5)
+        return await seconds_until(busy)
 
     assert 0.015 < asyncio.run(run()) < 4
 
 
-def test_little_that_waits_is_held_until_the_worker_is_back_and_for_those_it_answered() -> None:
+def test_a_full_batch_is_as_good_as_a_share() -> None:
     async def run() -> float:
-        waiting = 20
-        busy = Door(lambda: waiting, lambda: 512)
-        busy.enter(LEAD_SECONDS + 0.001)
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.05, busy.leave, 300)
-        took = await asyncio.wait_for(seconds_until(busy), 5)
-        assert took > 0.045 + LINGER_SECONDS  # 20 are less than half of the 300 that came back
-        busy.enter(LEAD_SECONDS + 0.001)
-        loop.call_later(0.05, busy.leave, 30)
-        return await asyncio.wait_for(seconds_until(busy), 5)
+        busy = World(waiting=512, all_there_is=100_000).door()
+        busy.enter(0.0)
+        return await seconds_until(busy)
 
-    assert 0.045 < asyncio.run(run()) < 4  # 20 are more than half of 30: no need to linger
+    assert asyncio.run(run()) < 4
 
 
-def test_it_lingers_for_a_moment_only_and_not_at_all_once_enough_wait() -> None:
+def test_a_share_that_comes_while_the_worker_is_late_opens_too() -> None:
     async def run() -> None:
-        waiting = 0
-        back = Door(lambda: waiting, lambda: 512)
-        back.enter(0.001)
-        back.leave(400)
-        begin = time.monotonic()
-        lingering = asyncio.create_task(back.opens())
-        await asyncio.sleep(0)
-        waiting = 250
-        await lingering
-        assert time.monotonic() - begin < 1  # it looked again, and did not wait for more
-        back.enter(0.001)
-        back.leave(400)
-        waiting = 0
-        assert LINGER_SECONDS * 0.9 <= await seconds_until(back) < 1
+        world = World(waiting=100, all_there_is=400)
+        busy = world.door()
+        busy.enter(0.0)
+        opening = asyncio.create_task(busy.opens())
+        await asyncio.sleep(0.01)
+        busy.arrived()
+        await asyncio.sleep(0.01)
+        assert not opening.done(), "half a share"
+        world.waiting = 200
+        busy.arrived()
+        await asyncio.wait_for(opening, 5)
 
     asyncio.run(run())
 
 
+def test_nothing_is_made_for_a_busy_worker_while_another_is_free() -> None:
+    async def run() -> None:
+        world = World(waiting=512, all_there_is=600, free=True)
+        busy = world.door()
+        busy.enter(0.0)
+        opening = asyncio.create_task(busy.opens())
+        busy.arrived()
+        await asyncio.sleep(0.02)
+        assert not opening.done()
+        world.free = False
+        busy.arrived()
+        await asyncio.wait_for(opening, 5)
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_is_back_waits_until_its_share_has_come_again() -> None:
+    async def run() -> None:
+        world = World(waiting=30, all_there_is=1000)
+        back = world.door()
+        back.enter(0.001)
+        back.leave()
+        begin, opening = time.monotonic(), asyncio.create_task(back.opens())
+        for world.waiting in range(60, 500, 30):  # one after the other, each within the quiet moment
+            if world.waiting >= ENOUGH * 500:
+                break
+            back.arrived()
+            await asyncio.sleep(0.001)
+            if time.monotonic() - begin > QUIET_SECONDS:  # a machine that is held up
+                return
+            assert not opening.done(), world.waiting
+        back.arrived()
+        await asyncio.wait_for(opening, 5)
+        assert world.waiting < 500
+
+    asyncio.run(run())
+
+
+def test_it_goes_once_nothing_has_come_for_a_moment() -> None:
+    async def run() -> float:
+        back = World(waiting=30, all_there_is=1000).door()
+        back.enter(0.001)
+        back.leave()
+        return await seconds_until(back)
+
+    assert QUIET_SECONDS * 0.9 <= asyncio.run(run()) < 4
+
+
+def test_it_goes_after_a_while_however_much_trickles_in() -> None:
+    async def run() -> float:
+        back = World(waiting=30, all_there_is=1000).door()
+        back.enter(0.001)
+        back.leave()
+
+        async def trickle() -> None:
+            while True:
+                await asyncio.sleep(QUIET_SECONDS / 4)
+                back.arrived()
+
+        trickling = asyncio.create_task(trickle())
+        took = await seconds_until(back)
+        trickling.cancel()
+        return took
+
+    assert LINGER_SECONDS * 0.9 <= asyncio.run(run()) < 4
+
+
 def test_a_lone_client_that_asks_again_and_again_is_not_held_up() -> None:
-    back = door(waiting=30)
+    world = World(waiting=0, all_there_is=30)
+    back = world.door()
     back.enter(10.0)
-    back.leave(30)
+    back.leave()
+    world.waiting = 30
     assert opens_at_once(back)
+
+
+def test_of_two_batches_about_to_be_made_one_waits_for_the_other() -> None:
+    async def run() -> None:
+        back = World(waiting=30, all_there_is=1000).door()
+        back.enter(0.001)
+        back.leave()
+        first, second = asyncio.create_task(back.opens()), asyncio.create_task(back.opens())
+        await asyncio.sleep(0)
+        back.enter(3600.0)  # whoever else was to make this worker's batch has
+        await asyncio.sleep(2 * LINGER_SECONDS)
+        assert not first.done()
+        assert not second.done()
+        first.cancel(), second.cancel()
+
+    asyncio.run(run())
 
 
 def test_two_batches_at_a_worker_come_back_in_order() -> None:
     async def run() -> None:
-        busy = door(waiting=512)
+        busy = World(waiting=100, all_there_is=100_000).door()
         busy.enter(0.0)
         busy.enter(60.0)
         opening = asyncio.create_task(busy.opens())
         await asyncio.sleep(0.01)
         assert not opening.done()
-        busy.leave(512)
+        busy.leave()
         await asyncio.sleep(0.01)
         assert not opening.done(), "the second is not back"
-        busy.leave(512)
+        assert not busy.free
+        busy.leave()
+        assert busy.free
         await asyncio.wait_for(opening, 5)
 
     asyncio.run(run())

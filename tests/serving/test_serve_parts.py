@@ -140,6 +140,34 @@ def test_a_batch_at_the_door_still_takes_what_comes() -> None:
     asyncio.run(run())
 
 
+def test_two_free_workers_share_what_waits() -> None:
+    async def run() -> None:
+        workers = [FakeWorker(), FakeWorker()]
+        batcher = Batcher(settings_of(), Metrics())
+        for worker in workers:
+            worker.hold.clear()
+            batcher.attach(worker)  # type: ignore[arg-type]
+        jobs = [batcher.submit([f"q{n}"], ["an item"], ood=False) for n in range(10)]
+        await asyncio.sleep(0.01)
+        assert [len(worker.batches[0]) for worker in workers] == [5, 5]
+        for worker in workers:
+            worker.hold.set()
+        await asyncio.gather(*(job.done for job in jobs))
+
+    asyncio.run(run())
+
+
+def test_the_speed_follows_batches_that_are_no_small_ones() -> None:
+    async def run() -> None:
+        worker = FakeWorker(rate=1e9)  # what a probe found on an idle machine
+        batcher = batcher_with(worker)
+        for _ in range(40):
+            await batcher.submit(["q"] * 200, ["an item of some length"] * 200, ood=False).done
+        assert batcher.speed < 1e6
+
+    asyncio.run(run())
+
+
 def test_what_waits_for_a_worker_that_dies_is_scored_by_the_next() -> None:
     async def run() -> None:
         dying, heir = FakeWorker(rate=1), FakeWorker()

@@ -25,6 +25,9 @@ TOKENS_PER_BATCH_GPU = 32_768
 
 # A tokenizer also makes each token's text and place, some hundred bytes, and holds them until its call ends.
 PAIRS_AT_A_TIME = 512
+# Queries of a small batch whose tokens' number is remembered: how many a batch may have, how many letters a query, and
+# how many are remembered before all are forgotten.
+FEW_QUERIES, SHORT, MOST_SEEN = 64, 200, 4096
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class PairEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
+        self._seen: dict[str, tuple[str, int]] = {}
         fixed = tokenizer.num_special_tokens_to_add(pair=True)  # type: ignore[attr-defined]
         self._room = max_length - fixed
         if self._room < 2:
@@ -87,7 +91,7 @@ class PairEncoder:
         clean_queries, clean_items = _texts(queries, "query"), _texts(items, "item")
         if not clean_queries:
             return EncodedPairs({"input_ids": [], "attention_mask": []})
-        fitted = self._fit(list(dict.fromkeys(clean_queries)))
+        fitted = self._fitted(list(dict.fromkeys(clean_queries)))
         fields: dict[str, list[list[int]]] = {}
         for start in range(0, len(clean_items), PAIRS_AT_A_TIME):
             some = slice(start, start + PAIRS_AT_A_TIME)
@@ -112,6 +116,17 @@ class PairEncoder:
         if 0 not in whose or 1 not in whose:
             return None
         return whose.index(0), whose.index(1) - whose.index(0) - whose.count(0)
+
+    def _fitted(self, queries: list[str]) -> dict[str, tuple[str, int]]:
+        """As :meth:`_fit`, which is remembered of the queries of small batches: traffic asks the same ones again."""
+        if len(queries) > FEW_QUERIES or any(len(query) > SHORT for query in queries):
+            return self._fit(queries)
+        if len(self._seen) > MOST_SEEN:
+            self._seen = {}
+        seen = self._seen
+        if new := [query for query in queries if query not in seen]:
+            seen |= self._fit(new)
+        return {query: seen[query] for query in queries}
 
     def _fit(self, queries: list[str]) -> dict[str, tuple[str, int]]:
         """Each query and its tokens' number, cut where it would leave the item less than a quarter of the room."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +26,7 @@ from darl.serving.playground import PATHS, add_playground
 from darl.serving.refusals import Refusal
 from darl.serving.replies import json_response, refusal_response
 from darl.serving.settings import ServeSettings
+from darl.serving.straight import Handler, Straight
 from darl.serving.traffic_columns import traffic_columns
 from darl.serving.traffic_log import TrafficLog
 
@@ -49,7 +50,9 @@ class Service:
         self.batcher = Batcher(settings, self.metrics)
         self.fleet = Fleet(settings, self.batcher, self.metrics)
         self.core = ScoringCore(settings, self.fleet, self.batcher, self.metrics, self.traffic)
-        self.gate = Gate(self._app(), settings, KeyRing(settings.all_keys()), self.metrics, self._pages())
+        handlers = {endpoint.path: _handler(self, endpoint) for endpoint in ENDPOINTS}
+        app = Straight(self._app(handlers), {path: one for path, one in handlers.items() if "{" not in path})
+        self.gate = Gate(app, settings, KeyRing(settings.all_keys()), self.metrics, self._pages())
 
     async def close(self) -> None:
         """End the workers and write out the traffic log."""
@@ -60,14 +63,14 @@ class Service:
     def _pages(self) -> frozenset[str]:
         return PATHS if self.settings.playground else frozenset()
 
-    def _app(self) -> FastAPI:
+    def _app(self, handlers: Mapping[str, Handler]) -> FastAPI:
         facts = {"title": "darl", "version": self.version, "redoc_url": None}
         # FastAPI's own page loads its scripts from elsewhere; this one from the server itself.
         app = FastAPIOffline(docs_url="/docs", **facts) if self.settings.docs else FastAPI(openapi_url=None, **facts)
         for endpoint in ENDPOINTS:
             app.add_api_route(
                 endpoint.path,
-                _handler(self, endpoint),
+                handlers[endpoint.path],
                 methods=["POST"],
                 summary=endpoint.summary,
                 response_class=Response,
@@ -80,7 +83,7 @@ class Service:
         return app
 
 
-def _handler(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def _handler(service: Service, endpoint: Endpoint) -> Handler:
     settings, core, metrics = service.settings, service.core, service.metrics
 
     async def answer(request: Request) -> Response:

@@ -23,6 +23,7 @@ from darl.serving.settings import ServeSettings
 # Two batches are with each worker, one being scored and one at its door: it never waits for the server.
 AT_A_WORKER = 2
 SLICES_PER_BATCH = 4
+SLACK = 1.1  # of its share that a worker takes
 SMALLEST_BATCH = 512  # tokens; below this the time goes into calls, not into arithmetic
 
 
@@ -46,6 +47,7 @@ class Batcher:
         self._turns: deque[Job] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
         self._workers: dict[WorkerLink, list[asyncio.Task[None]]] = {}
+        self._doors: dict[WorkerLink, Door] = {}
 
     # ------------------------------------------------------------------ jobs
 
@@ -89,6 +91,8 @@ class Batcher:
     def _enqueue(self, job: Job) -> None:
         self._turns.append(job)
         self._wake()
+        for door in self._doors.values():
+            door.arrived()
 
     def _leave(self, job: Job) -> None:
         self.queued -= job.cost
@@ -105,7 +109,9 @@ class Batcher:
         self.estimate = TokenEstimate(
             facts.max_length, facts.fixed_tokens, self.estimate.per_byte, shares=facts.shares_prefix
         )
-        worker.serving, door = True, Door(lambda: self._waiting(worker), lambda: self.budget)
+        worker.serving = True
+        door = Door(lambda: self._waiting(worker), lambda: self.budget, self._share, lambda: self._is_free(worker))
+        self._doors[worker] = door
         self._workers[worker] = [asyncio.create_task(self._feed(worker, door)) for _ in range(AT_A_WORKER)]
 
     async def detach(self, worker: WorkerLink) -> None:
@@ -113,6 +119,7 @@ class Batcher:
         worker.serving = False
         self._wake()
         tasks = self._workers.pop(worker, [])
+        self._doors.pop(worker, None)
         if tasks:
             await asyncio.wait(tasks)
 
@@ -134,7 +141,7 @@ class Batcher:
                     part.job.fail(Refusal("worker_died", f"the process that scored this request ended ({error})"))
                 return
             finally:
-                door.leave(_cost(batch))
+                door.leave()
             if "error" in reply:
                 for part in batch:
                     part.job.fail(Refusal("unscorable", f"the batch failed ({reply['error']['what']})"))
@@ -155,7 +162,7 @@ class Batcher:
         self.metrics.note_prefixes(reply.get("taken", 0), reply.get("computed", 0))
         rate = cost / max(reply["seconds"], 1e-6)
         # Small batches are slow for their tokens: they say little of what a full one would do.
-        if cost >= self.budget / 2 or rate > self.speed:
+        if cost >= SMALLEST_BATCH / 2 or rate > self.speed:
             self.speed += 0.2 * (rate - self.speed)
 
     def _learn(self, part: Slice, counts: list[int], longest: int) -> None:
@@ -183,6 +190,14 @@ class Batcher:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def _share(self) -> float:
+        """A worker's part of the tokens that wait or are being scored."""
+        return self.queued / max(1, len(self._workers))
+
+    def _is_free(self, but: WorkerLink) -> bool:
+        """Whether a worker other than this one has nothing to do."""
+        return any(door.free for worker, door in self._doors.items() if worker is not but)
+
     def _waiting(self, worker: WorkerLink) -> int:
         """Tokens that wait for a worker, counted until they are a full batch."""
         full, found = self.budget, 0
@@ -203,7 +218,7 @@ class Batcher:
     def _take(self, worker: WorkerLink) -> list[Slice]:
         """The next batch: slices of the jobs in turn, up to the budget; one slice at least where any waits."""
         queue, self._turns = self._turns, deque(self._offered(worker))
-        budget, used, batch, later = self.budget, 0, [], deque()
+        budget, used, batch, later = min(self.budget, SLACK * self._share()), 0, [], deque()
         while self._turns or later:
             if not self._turns:
                 self._turns, later = later, deque()

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import MethodType
+from functools import partial
+from inspect import signature
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -39,7 +40,7 @@ class Lean(NamedTuple):
     tokens: int = 1
 
 
-_known: WeakKeyDictionary[nn.Module, list[tuple[nn.Module, Lean]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[nn.Module, list[tuple[nn.Module, str, Callable[..., Tensor]]]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -54,14 +55,15 @@ def lean_modules(network: nn.Module) -> Iterator[None]:
         return
     if network not in _known:
         _known[network] = _eligible(network)
-    replaced = [(module, lean) for module, lean in _known[network] if lean.method not in vars(module)]
+    # straight into their attributes: a module's own way of setting one takes as long as a small product
+    replaced = [(vars(module), name, run) for module, name, run in _known[network] if name not in vars(module)]
     try:
-        for module, lean in replaced:
-            setattr(module, lean.method, MethodType(lean.run, module))
+        for attributes, name, run in replaced:
+            attributes[name] = run
         yield
     finally:
-        for module, lean in replaced:
-            vars(module).pop(lean.method, None)
+        for attributes, name, _ in replaced:
+            attributes.pop(name, None)
 
 
 def rms_norm(module: nn.Module, tokens: Tensor) -> Tensor:
@@ -109,9 +111,9 @@ def added(module: nn.Module, tokens: Tensor, residual: Tensor) -> Tensor:
     return module.LayerNorm(total)  # type: ignore[operator]
 
 
-def _eligible(network: nn.Module) -> list[tuple[nn.Module, Lean]]:
-    """The modules that may run lean, and how: one of each class is tried."""
-    found: list[tuple[nn.Module, Lean]] = []
+def _eligible(network: nn.Module) -> list[tuple[nn.Module, str, Callable[..., Tensor]]]:
+    """The modules that may run lean, which method of theirs, and what runs in its place: one of each class is tried."""
+    found: list[tuple[nn.Module, str, Callable[..., Tensor]]] = []
     same: dict[type[nn.Module], bool] = {}
     for module in network.modules():
         lean = _lean_form(module)
@@ -120,8 +122,15 @@ def _eligible(network: nn.Module) -> list[tuple[nn.Module, Lean]]:
         if type(module) not in same:
             same[type(module)] = _same(module, lean)
         if same[type(module)]:
-            found.append((module, lean))
+            found.append((module, lean.method, _bound(lean, module)))
     return found
+
+
+def _bound(lean: Lean, module: nn.Module) -> Callable[..., Tensor]:
+    """The method of this module, with its signature at hand: transformers looks at one each time it is called."""
+    method = partial(lean.run, module)
+    method.__signature__ = signature(method)  # type: ignore[attr-defined]
+    return method
 
 
 def _lean_form(module: nn.Module) -> Lean | None:
