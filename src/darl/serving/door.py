@@ -11,11 +11,11 @@ from collections.abc import Callable
 LEAD_SECONDS = 0.005
 """The next batch is made this long before the worker is expected back. Earlier, what comes meanwhile would find no
 place in it, and what is in it would stand at this door while another worker is free; later, the worker would wait."""
-QUIET_SECONDS = 0.008
+QUIET_SECONDS = 0.004
 """A worker that is back waits for those it has just answered to ask again, until none has come for so long. Were it
 sent off with the one request that happened to wait, that one and its successors would go alone for good, each at the
 price of two."""
-LINGER_SECONDS = 0.03  # and no longer than this
+LINGER_SECONDS = 0.012  # and no longer than this
 ENOUGH = 0.85  # of a worker's share: as many requests as it answered may have fewer tokens
 
 
