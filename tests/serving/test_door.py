@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from darl.serving.door import ENOUGH, LEAD_SECONDS, LINGER_SECONDS, QUIET_SECONDS, Door
+from darl.serving.door import ENOUGH, LEAD_SECONDS, LINGER_PART, LINGER_SECONDS, QUIET_SECONDS, Door
 
 
 class World:
@@ -16,6 +16,15 @@ class World:
 
     def door(self) -> Door:
         return Door(lambda: self.waiting, lambda: self.full, lambda: self.all_there_is / 2, lambda: self.free)
+
+
+def back_after(seconds: float, world: World) -> Door:
+    """A door whose worker has just come back from a batch that took so long."""
+    door = world.door()
+    door.enter(seconds)
+    door._begun -= seconds
+    door.leave()
+    return door
 
 
 async def seconds_until(door: Door) -> float:
@@ -91,9 +100,7 @@ def test_nothing_is_made_for_a_busy_worker_while_another_is_free() -> None:
 def test_a_worker_that_is_back_waits_until_its_share_has_come_again() -> None:
     async def run() -> None:
         world = World(waiting=30, all_there_is=1000)
-        back = world.door()
-        back.enter(0.001)
-        back.leave()
+        back = back_after(1.0, world)
         begin, opening = time.monotonic(), asyncio.create_task(back.opens())
         for world.waiting in range(60, 500, 30):  # one after the other, each within the quiet moment
             if world.waiting >= ENOUGH * 500:
@@ -112,9 +119,7 @@ def test_a_worker_that_is_back_waits_until_its_share_has_come_again() -> None:
 
 def test_it_goes_once_nothing_has_come_for_a_moment() -> None:
     async def run() -> float:
-        back = World(waiting=30, all_there_is=1000).door()
-        back.enter(0.001)
-        back.leave()
+        back = back_after(1.0, World(waiting=30, all_there_is=1000))
         return await seconds_until(back)
 
     assert QUIET_SECONDS * 0.9 <= asyncio.run(run()) < 4
@@ -122,9 +127,7 @@ def test_it_goes_once_nothing_has_come_for_a_moment() -> None:
 
 def test_it_goes_after_a_while_however_much_trickles_in() -> None:
     async def run() -> float:
-        back = World(waiting=30, all_there_is=1000).door()
-        back.enter(0.001)
-        back.leave()
+        back = back_after(1.0, World(waiting=30, all_there_is=1000))
 
         async def trickle() -> None:
             while True:
@@ -139,20 +142,28 @@ def test_it_goes_after_a_while_however_much_trickles_in() -> None:
     assert LINGER_SECONDS * 0.9 <= asyncio.run(run()) < 4
 
 
+def test_after_a_short_batch_it_waits_for_a_part_of_its_time_alone() -> None:
+    async def run() -> None:
+        back = back_after(0.01, World(waiting=30, all_there_is=1000))
+        begin = time.monotonic()
+        while time.monotonic() - begin < 0.01 * LINGER_PART:
+            back.arrived()
+            await asyncio.sleep(0)
+        assert opens_at_once(back)
+
+    asyncio.run(run())
+
+
 def test_a_lone_client_that_asks_again_and_again_is_not_held_up() -> None:
     world = World(waiting=0, all_there_is=30)
-    back = world.door()
-    back.enter(10.0)
-    back.leave()
+    back = back_after(1.0, world)
     world.waiting = 30
     assert opens_at_once(back)
 
 
 def test_of_two_batches_about_to_be_made_one_waits_for_the_other() -> None:
     async def run() -> None:
-        back = World(waiting=30, all_there_is=1000).door()
-        back.enter(0.001)
-        back.leave()
+        back = back_after(1.0, World(waiting=30, all_there_is=1000))
         first, second = asyncio.create_task(back.opens()), asyncio.create_task(back.opens())
         await asyncio.sleep(0)
         back.enter(3600.0)  # whoever else was to make this worker's batch has

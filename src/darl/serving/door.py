@@ -15,7 +15,7 @@ QUIET_SECONDS = 0.004
 """A worker that is back waits for those it has just answered to ask again, until none has come for so long. Were it
 sent off with the one request that happened to wait, that one and its successors would go alone for good, each at the
 price of two."""
-LINGER_SECONDS = 0.012  # and no longer than this
+LINGER_SECONDS, LINGER_PART = 0.012, 0.15  # and no longer than this, nor than this part of the time that its batch took
 ENOUGH = 0.85  # of a worker's share: as many requests as it answered may have fewer tokens
 
 
@@ -45,7 +45,7 @@ class Door:
         self._waiting, self._full, self._share, self._others_free = waiting, full, share, others_free
         self._expected: deque[float] = deque()  # seconds that each batch will take
         self._begun = 0.0  # when the first one began, or the worker was back, by the monotonic clock
-        self._wanted = 0.0  # tokens for which a worker that is back waits
+        self._wanted, self._patience = 0.0, 0.0  # tokens for which a worker that is back waits, and how long at most
         self._last = 0.0  # when something came
         self._look = asyncio.Event()  # it may be time
 
@@ -63,9 +63,11 @@ class Door:
 
     def leave(self) -> None:
         """The first batch is out; its tokens count in the share until they are delivered."""
+        now = time.monotonic()
         self._wanted = ENOUGH * self._part()
+        self._patience = min(LINGER_SECONDS, LINGER_PART * (now - self._begun))
         self._expected.popleft()
-        self._begun = self._last = time.monotonic()
+        self._begun = self._last = now
         self._look.set()
 
     def arrived(self) -> None:
@@ -86,7 +88,7 @@ class Door:
                     return
                 await self._until_look(max(0.0, self._seconds_left()) or None)
             else:
-                left = min(self._begun + LINGER_SECONDS, self._last + QUIET_SECONDS) - time.monotonic()
+                left = min(self._begun + self._patience, self._last + QUIET_SECONDS) - time.monotonic()
                 if left <= 0 or self._waiting() >= self._wanted:
                     return
                 await self._until_look(left)
