@@ -110,7 +110,7 @@ class Batcher:
             facts.max_length, facts.fixed_tokens, self.estimate.per_byte, shares=facts.shares_prefix
         )
         worker.serving = True
-        door = Door(lambda: self._waiting(worker), lambda: self.budget, self._share, lambda: self._is_free(worker))
+        door = Door(lambda: self._waiting(worker), lambda: self.budget, self._share, lambda: self._other_free(worker))
         self._doors[worker] = door
         self._workers[worker] = [asyncio.create_task(self._feed(worker, door)) for _ in range(AT_A_WORKER)]
 
@@ -194,9 +194,9 @@ class Batcher:
         """A worker's part of the tokens that wait or are being scored."""
         return self.queued / max(1, len(self._workers))
 
-    def _is_free(self, but: WorkerLink) -> bool:
+    def _other_free(self, worker: WorkerLink) -> bool:
         """Whether a worker other than this one has nothing to do."""
-        return any(door.free for worker, door in self._doors.items() if worker is not but)
+        return any(door.free for other, door in self._doors.items() if other is not worker)
 
     def _waiting(self, worker: WorkerLink) -> int:
         """Tokens that wait for a worker, counted until they are a full batch."""
