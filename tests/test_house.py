@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": LOW | MIDDLE | {"cores", "model"},
     "recipe": LOW,
     "training": LOW | MIDDLE | {"labelling", "model", "dasa", "recipe", "progress"},
-    "verbs": LOW | MIDDLE | {"memory", "model", "dasa", "export", "recipe", "progress", "training"},
+    "verbs": LOW | MIDDLE | {"cores", "memory", "model", "dasa", "export", "recipe", "progress", "training"},
     "demo": LOW | MIDDLE | {"model", "dasa", "recipe", "progress", "training", "verbs"},
     "report": LOW | MIDDLE | {"model", "recipe", "progress", "training"},
     "serving": LOW | MIDDLE | {"cores", "memory", "model", "dasa", "export", "recipe", "progress", "training", "verbs"},

@@ -6,7 +6,9 @@ import csv
 import gzip
 import io
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -109,6 +111,23 @@ def test_half_precision_where_the_machine_has_it(
         assert (0 < off < 0.02) if native else off == 0, (native, off)
     with pytest.raises(ModelError, match="written in"):
         as_scorer(small_model, runtime="onnx", dtype="bfloat16")
+
+
+@pytest.mark.parametrize(("cores", "beside"), [(1, False), (2, False), (8, True)])
+def test_the_next_shard_is_read_beside_the_model_where_a_core_is_to_spare(
+    model: RelevanceModel, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, beside: bool
+) -> None:
+    encode, here, elsewhere = model.encode, threading.current_thread(), []
+
+    def watched(**texts: Any) -> Any:
+        elsewhere.append(threading.current_thread() is not here)
+        return encode(**texts)
+
+    monkeypatch.setattr(model, "encode", watched)
+    monkeypatch.setattr("darl.verbs.score.usable_cores", lambda: cores)
+    score_pairs(model, jsonl, tmp_path / "out.parquet", chunk=2)
+    assert len(elsewhere) > 1
+    assert set(elsewhere) == {beside}
 
 
 def test_columns_that_collide_are_kept_and_the_results_renamed(model: RelevanceModel, tmp_path: Path) -> None:
