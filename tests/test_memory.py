@@ -126,3 +126,35 @@ def test_all_of_arrow_shares_the_heap_its_parquet_reader_too() -> None:
     shared, apart = map(int, done.stdout.split())
     assert shared > 0
     assert apart == 0
+
+
+CODE = """
+import sys
+from darl.memory import give_back_memory, keep_little_code, resident_bytes
+
+if sys.argv[1] == "little":
+    keep_little_code()
+import torch
+
+torch.set_num_threads(1)
+weight, grown = torch.randn(64, 64).bfloat16(), []
+laid = torch.ops.mkldnn._reorder_linear_weight(weight, 256)
+for count in range(1, 901):
+    torch.ops.mkldnn._linear_pointwise(torch.ones(count, 64).bfloat16(), laid, None, "none", [], "")
+    if count in (200, 900):
+        give_back_memory()
+        grown.append(resident_bytes())
+print(grown[1] - grown[0])
+"""
+
+
+def test_code_for_each_number_of_tokens_does_not_pile_up() -> None:
+    import torch
+
+    if not torch.backends.mkldnn.is_available() or not resident_bytes():
+        pytest.skip("torch without oneDNN, or a system that does not say what a process holds")
+    grown = {}
+    for how in ("little", "as it is"):
+        ran = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, check=True)
+        grown[how] = int(ran.stdout)
+    assert grown["little"] < 0.5 * grown["as it is"]

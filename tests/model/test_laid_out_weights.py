@@ -14,12 +14,20 @@ from transformers import AutoTokenizer
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
 from darl.model.backbones import Backbone
+from darl.model.features import FeatureSpec
 from darl.model.inference import laid_out
-from darl.model.inference.laid_out import LaidOutLinear, lay_out_weights, put_back
+from darl.model.inference.laid_out import ByMkl, ByOneDnn, LaidOutLinear, lay_out_weights, put_back, tokens_to_run
 from darl.serving.loading import lay_out
 
 has_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="torch computes without MKL here")
 QUERIES, ITEMS = ["red shoes"] * 3 + ["dog"], ["light shoes", "", "table for four people " * 9, "vet bills"]
+
+
+@pytest.fixture(params=[ByMkl, ByOneDnn])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[LaidOutLinear]:
+    """The one way that there is to choose from."""
+    monkeypatch.setattr(laid_out, "WAYS", (request.param,))
+    return request.param
 
 
 def laid(network: nn.Module) -> int:
@@ -27,6 +35,7 @@ def laid(network: nn.Module) -> int:
 
 
 @has_mkl
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("wide", "out"), [(1, 1), (7, 5), (64, 192), (576, 1536)])
 def test_a_layer_gives_its_own_numbers_for_any_number_of_tokens(wide: int, out: int, bias: bool) -> None:
@@ -42,14 +51,17 @@ def test_a_layer_gives_its_own_numbers_for_any_number_of_tokens(wide: int, out: 
 
 
 @has_mkl
-def test_the_weights_stand_once() -> None:
+def test_the_weights_stand_once(way: type[LaidOutLinear]) -> None:
     network = nn.Sequential(nn.Linear(512, 512))
     lay_out_weights(network)
+    assert type(network[0]) is way
     assert [tuple(parameter.shape) for parameter in network.parameters()] == [(512,)]  # the bias
-    assert network[0]._shape.untyped_storage().nbytes() == 4
+    others = [value for value in vars(network[0]).values() if isinstance(value, torch.Tensor) and not value.is_mkldnn]
+    assert sum(value.untyped_storage().nbytes() for value in others) in (4, 0)
 
 
 @has_mkl
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", [*DECODERS, *ENCODERS])
 def test_every_architecture_is_served_with_the_same_numbers(tiny_decoder: Path, kind: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_decoder)
@@ -60,6 +72,23 @@ def test_every_architecture_is_served_with_the_same_numbers(tiny_decoder: Path, 
     lay_out(model)
     assert laid(network) > 4 or kind == "gpt2"  # whose layers are convolutions of width one
     np.testing.assert_allclose(model.logits(encoded), before, atol=1e-5)
+
+
+@has_mkl
+@pytest.mark.usefixtures("way")
+def test_kept_prefixes_and_features_give_the_same_numbers(tiny_decoder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_decoder)
+    network = tiny_network("llama", tokenizer)
+    model = RelevanceModel(network, tokenizer, GradeScale(("bad", "fair", "good")), backbone=Backbone("llama", "llama"))
+    encoded, spec = model.encode(queries=QUERIES, items=ITEMS), FeatureSpec(source="model", pooling="mean")
+    before, features = model.logits(encoded), model.features(encoded, spec)
+    lay_out(model)
+    assert model.keep_prefixes(2**20)
+    for _ in range(3):
+        np.testing.assert_allclose(model.logits(encoded), before, atol=1e-5)
+    assert model.kept_prefixes is not None
+    assert model.kept_prefixes.taken
+    np.testing.assert_allclose(model.features(encoded, spec), features, atol=1e-5)
 
 
 @has_mkl
@@ -92,11 +121,11 @@ def test_without_mkl_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @has_mkl
 def test_a_layer_that_would_give_other_numbers_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Wrong(LaidOutLinear):
+    class Wrong(ByMkl):
         def forward(self, tokens: torch.Tensor) -> torch.Tensor:
             return super().forward(tokens) * 1.001
 
-    monkeypatch.setattr(laid_out, "LaidOutLinear", Wrong)
+    monkeypatch.setattr(laid_out, "WAYS", (Wrong,))
     network = nn.Sequential(nn.Linear(8, 8))
     assert lay_out_weights(network) == []
 
@@ -107,3 +136,40 @@ def test_what_was_replaced_can_be_put_back() -> None:
     layers = network[0], network[1][0]
     put_back(lay_out_weights(network))
     assert (network[0], network[1][0]) == layers
+
+
+@has_mkl
+def test_the_quicker_way_is_taken_where_it_is_clearly_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(float(i) for i in range(10_000))
+    seconds = {"slow": 10.0, "a little quicker": 9.9, "quick": 5.0}
+    passed = 0.0
+
+    def later(name: str) -> type[LaidOutLinear]:
+        class Way(ByMkl):
+            def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+                nonlocal passed
+                passed += seconds[name] - 1
+                return super().forward(tokens)
+
+        return Way
+
+    monkeypatch.setattr(laid_out.time, "perf_counter", lambda: next(now) + passed)
+    for second, taken in [("a little quicker", 0), ("quick", 1)]:
+        ways = later("slow"), later(second)
+        monkeypatch.setattr(laid_out, "WAYS", ways)
+        network = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+        lay_out_weights(network)
+        assert type(network[0]) is type(network[1]) is ways[taken]
+
+
+@has_mkl
+def test_tokens_are_filled_up_to_few_numbers_and_by_few(way: type[LaidOutLinear]) -> None:
+    network = nn.Sequential(nn.Linear(8, 8))
+    lay_out_weights(network)
+    run = {count: tokens_to_run(network, count) for count in range(1, 5_000)}
+    if way is ByMkl:
+        assert all(filled == count for count, filled in run.items())
+    else:
+        assert all(count <= filled < max(count + 8, count * 33 / 32) for count, filled in run.items())
+        assert len(set(run.values())) < 200
+    assert tokens_to_run(nn.Sequential(nn.Linear(8, 8)), 7) == 7

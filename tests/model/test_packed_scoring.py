@@ -19,7 +19,8 @@ from darl.model import RelevanceModel
 from darl.model.backbones import Backbone
 from darl.model.features import FeatureSpec, head_and_pooled_features
 from darl.model.inference import attention
-from darl.model.inference.attention import flex_mask, make_layout
+from darl.model.inference.attention import make_layout
+from darl.model.inference.flex import attend_flex, flex_mask
 from darl.model.inference.last_layer import last_attention
 from darl.model.inference.packed import body_of, read_packed
 from darl.model.inference.padded import read_padded
@@ -197,5 +198,5 @@ def test_the_gpus_mask_lets_each_token_see_the_same_as_the_blocks(causal: bool) 
     blocks = attention._attend_blocks(query, key, value, layout, 0.3)
     with torch.no_grad():  # gathered otherwise
         np.testing.assert_allclose(attention._attend_blocks(query, key, value, layout, 0.3), blocks, atol=1e-6)
-    layout.flex_mask = flex_mask(tree, causal=causal, device=torch.device("cpu"))
-    np.testing.assert_allclose(attention._attend_flex(query, key, value, layout, 0.3), blocks, atol=1e-5)
+    mask = flex_mask(tree, causal=causal, device=torch.device("cpu"))
+    np.testing.assert_allclose(attend_flex(query, key, value, mask, 0.3), blocks, atol=1e-5)

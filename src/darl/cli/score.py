@@ -45,8 +45,9 @@ def score(
     The file may be larger than memory. A run that is killed goes on with the same command.
     """
     with working(quiet=quiet):
-        from darl.memory import share_heap_with_arrow
+        from darl.memory import keep_little_code, share_heap_with_arrow
 
+        keep_little_code()
         share_heap_with_arrow()  # before the others load Arrow
         from darl.verbs.inputs import as_scorer
         from darl.verbs.score import check_target, score_pairs

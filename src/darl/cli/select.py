@@ -65,8 +65,9 @@ def select(
     """
     names, kept = mapping(columns, "--columns"), filters(where)
     with working(quiet=quiet):
-        from darl.memory import share_heap_with_arrow
+        from darl.memory import keep_little_code, share_heap_with_arrow
 
+        keep_little_code()
         share_heap_with_arrow()  # before the others load Arrow
         from darl.dasa import select as run_select
         from darl.dasa.pool import open_pool

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from darl.errors import DarlError
-from darl.memory import FreedMemory, keep_freed_memory
+from darl.memory import FreedMemory, keep_freed_memory, keep_little_code
 from darl.serving.frames import pack, read
 from darl.serving.version import model_version
 
@@ -39,6 +39,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.nice(NICE)
     keep_freed_memory()
+    keep_little_code()
     # Whatever a library prints must not get among the frames.
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

@@ -4,9 +4,8 @@ The network runs on one row of T packed tokens, so every matrix product and norm
 Attention alone looks at the tree: for each segment the keys are those of the segments above it and its own.
 
 On a CPU, segments of like size are gathered into small padded blocks, (segments, tokens) × (segments, keys).
-Query heads that share a key head are folded into the tokens, so no key is copied for them. On a GPU,
-``flex_attention`` takes the mask from two numbers a token: k is seen by q where k ≤ q and the subtree of k's
-segment ends behind q.
+Query heads that share a key head are folded into the tokens, so no key is copied for them. On a GPU
+:mod:`~darl.model.inference.flex` attends.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from darl.model.inference.flex import attend_flex, flex_mask
 from darl.model.inference.head_rows import HeadRows, head_rows
 from darl.model.inference.kept import KeptPrefix
 from darl.model.inference.modules import modules_of
@@ -64,7 +64,9 @@ class Layout:
     """How the tokens of a pack see each other, and in which way that is computed.
 
     Attributes:
-        place: where each packed token stands among the tokens of all blocks, one block after the other, (T,).
+        tokens: T, those packed; what runs behind them is neither looked at nor read.
+        place: where each token that runs stands among the tokens of all blocks, one block after the other; anywhere,
+            behind those packed.
         known: prefixes whose keys and values are not computed but taken, in their order in the tree.
         copied: packed tokens whose keys and values are copied out of every layer, (w,), or None.
         copies: these, by layer: keys and values, (w, H_kv, d) each.
@@ -73,6 +75,7 @@ class Layout:
     """
 
     blocks: list[Block]
+    tokens: int = 0
     place: torch.Tensor | None = None
     flex_mask: Any = None
     longest: int = 0
@@ -87,13 +90,19 @@ class Layout:
 _current: ContextVar[Layout | None] = ContextVar("darl_packed_layout", default=None)
 
 
-def make_layout(tree: PrefixTree, *, causal: bool, device: torch.device, dtype: torch.dtype) -> Layout:
-    """The layout of a tree: blocks on a CPU, a block mask of ``flex_attention`` on a GPU."""
+def make_layout(
+    tree: PrefixTree, *, causal: bool, device: torch.device, dtype: torch.dtype, run: int | None = None
+) -> Layout:
+    """The layout of a tree: blocks on a CPU, a block mask of ``flex_attention`` on a GPU.
+
+    Args:
+        run: tokens that go through the network, where on a CPU it is more than the tree's.
+    """
     longest = int((tree.depth + tree.length).max())
     if device.type == "cuda":
         assert not tree.known  # the mask knows packed tokens alone
-        return Layout([], flex_mask=flex_mask(tree, causal=causal, device=device), longest=longest)
-    blocks, place, begin = [], np.empty(len(tree), dtype=np.int64), 0
+        return Layout([], len(tree), flex_mask=flex_mask(tree, causal=causal, device=device), longest=longest)
+    blocks, place, begin = [], np.zeros(run or len(tree), dtype=np.int64), 0
     for part in _parts(tree):
         blocks.append(_block(tree, part, causal, device, dtype))
         longest_here = int(tree.length[part].max())
@@ -101,26 +110,7 @@ def make_layout(tree: PrefixTree, *, causal: bool, device: torch.device, dtype: 
             start, length = int(tree.start[segment]), int(tree.length[segment])
             place[start : start + length] = np.arange(begin, begin + length)
             begin += longest_here
-    return Layout(blocks, torch.from_numpy(place).to(device), longest=longest)
-
-
-def flex_mask(tree: PrefixTree, *, causal: bool, device: torch.device) -> Any:
-    """``flex_attention``'s block mask of a tree."""
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    segment = np.repeat(np.arange(len(tree.start)), tree.length)
-    subtree = tree.start + tree.length  # one past the last token below a segment
-    for i in range(len(subtree) - 1, -1, -1):
-        if tree.parent[i] >= 0:
-            subtree[tree.parent[i]] = max(subtree[tree.parent[i]], subtree[i])
-    end = torch.as_tensor(subtree[segment], device=device)
-    start = torch.as_tensor(tree.start[segment], device=device)
-
-    def sees(_batch: Any, _head: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        below = (q >= start[k]) & (q < end[k])
-        return below & (k <= q) if causal else below
-
-    return create_block_mask(sees, None, None, len(tree), len(tree), device=str(device))
+    return Layout(blocks, len(tree), torch.from_numpy(place).to(device), longest=longest)
 
 
 @contextmanager
@@ -168,7 +158,7 @@ def _attend(
     if layout.flex_mask is not None:
         if dropout:
             raise PackingError("dropout in attention")  # flex_attention has none
-        return _attend_flex(query, key, value, layout, scale), None
+        return attend_flex(query, key, value, layout.flex_mask, scale), None
     return _attend_blocks(query, key, value, layout, scale, dropout, getattr(module, "layer_idx", None)), None
 
 
@@ -190,8 +180,8 @@ def _attend_blocks(
             raise PackingError("attention that does not say of which layer it is")
         if layout.copied is not None:
             layout.copies[layer] = k[layout.copied], v[layout.copied]
-        k = torch.cat([k, *(prefix.keys[layer] for prefix in layout.known)])
-        v = torch.cat([v, *(prefix.values[layer] for prefix in layout.known)])
+        k = torch.cat([k[: layout.tokens], *(prefix.keys[layer] for prefix in layout.known)])
+        v = torch.cat([v[: layout.tokens], *(prefix.values[layer] for prefix in layout.known)])
     if layer is not None and layer == layout.starts_alone:
         return _attend_starts(q, k, v, layout, scaling, dropout)
     if dropout or torch.is_grad_enabled():
@@ -310,30 +300,6 @@ def _folded_mask(layout: Layout, number: int, fold: int) -> torch.Tensor | None:
         known = (mask if mask.shape[1] == 1 else mask.repeat(1, fold, 1)).unsqueeze(1)
         layout.folded[number, fold] = known
     return known
-
-
-def _attend_flex(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
-) -> torch.Tensor:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    attend = _compiled_flex() if query.is_cuda else flex_attention
-    found = attend(
-        query, key, value, block_mask=layout.flex_mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
-    )
-    return found.transpose(1, 2)
-
-
-def _compiled_flex() -> Any:
-    global _flex
-    if _flex is None:
-        from torch.nn.attention.flex_attention import flex_attention
-
-        _flex = torch.compile(flex_attention, dynamic=True)
-    return _flex
-
-
-_flex: Any = None
 
 
 def _parts(tree: PrefixTree) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ from darl.model.encoding import EncodedPairs
 from darl.model.head import head_name, head_of
 from darl.model.inference.attention import Layout, PackingError, make_layout, packed_attention
 from darl.model.inference.kept import KeptPrefixes
+from darl.model.inference.laid_out import tokens_to_run
 from darl.model.inference.last_layer import (
     last_attention,
     last_feed_forward,
@@ -150,9 +151,14 @@ def _read_pack(
 ) -> Read:
     body = body_of(network)
     tree, device = pack.tree, network.device
-    inputs: dict[str, Any] = {name: _tensor(values, device).unsqueeze(0) for name, values in pack.fields.items()}
-    inputs["position_ids"] = _tensor(_positions(body, pack), device).unsqueeze(0)
-    layout = make_layout(tree, causal=causal, device=device, dtype=network.dtype)
+    run = tokens_to_run(body, len(tree))
+    fields = pack.fields | {"position_ids": _positions(body, pack)}
+    # tokens beyond the tree's repeat its last; none is looked at, or read
+    inputs: dict[str, Any] = {
+        name: _tensor(np.pad(values, (0, run - len(tree)), mode="edge"), device).unsqueeze(0)
+        for name, values in fields.items()
+    }
+    layout = make_layout(tree, causal=causal, device=device, dtype=network.dtype, run=run)
     layout.known = pack.known
     if pack.new:
         layout.copied = _tensor(np.concatenate([prefix.at for prefix in pack.new]), device)
@@ -167,7 +173,7 @@ def _read_pack(
         """What the classifier gets: the token that it reads of each pair, as rows of one token."""
         if wanted.layer is not None:
             states = output.hidden_states[wanted.layer] if early else output.last_hidden_state
-            caught["pooled"] = _pooled(states[0], pack, wanted.pooling)
+            caught["pooled"] = _pooled(states[0, : len(tree)], pack, wanted.pooling)
         read = output.last_hidden_state[0] if narrow is not None else output.last_hidden_state[0, ends]
         output.last_hidden_state = read.unsqueeze(1)  # (m, 1, d)
         if getattr(output, "pooler_output", None) is not None:
