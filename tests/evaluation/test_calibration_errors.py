@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from darl.evaluation import adaptive_ece, classwise_ece, ece, reliability
+from darl.evaluation import adaptive_ece, classwise_ece, ece, ece_by_chance, reliability
 
 
 @pytest.mark.parametrize("K", [2, 5, 7])
@@ -51,3 +51,16 @@ def test_reliability_table_adds_up_to_the_ece():
     assert sum(row.pairs for row in rows) == 300
     total = sum(row.pairs * abs(row.accuracy - row.confidence) for row in rows) / 300
     assert total == pytest.approx(ece(truth, p))
+
+
+@pytest.mark.parametrize("pairs", [300, 3000])
+def test_the_ece_by_chance_is_that_of_labels_drawn_from_the_probabilities(pairs):
+    rng = np.random.default_rng(pairs)
+    p = rng.dirichlet([2.0, 1.0, 0.5], size=pairs)
+    drawn = [ece(np.array([rng.choice(3, p=row) for row in p]), p) for _ in range(60)]
+    assert abs(ece_by_chance(p) - np.mean(drawn)) < 4 * np.std(drawn) / np.sqrt(60) + 0.03 * np.mean(drawn)
+
+
+def test_the_ece_by_chance_halves_with_four_times_the_pairs():
+    p = np.random.default_rng(0).dirichlet([2.0, 1.0, 0.5], size=200)
+    assert ece_by_chance(np.tile(p, (4, 1))) == pytest.approx(ece_by_chance(p) / 2)

@@ -4,7 +4,7 @@ Most callers need `evaluate_predictions`, `Evaluation.of`, `compare_predictions`
 themselves stand in `darl.evaluation.metrics`, `.calibration` and `.ranking`.
 """
 
-from darl.evaluation.calibration import ReliabilityBin, adaptive_ece, classwise_ece, ece, reliability
+from darl.evaluation.calibration import ReliabilityBin, adaptive_ece, classwise_ece, ece, ece_by_chance, reliability
 from darl.evaluation.catalogue import HEADLINE, METRICS, MetricInfo, metric_info
 from darl.evaluation.comparison import Comparison, MetricComparison, Predictions, compare_predictions
 from darl.evaluation.intervals import Difference, Interval, bootstrap_interval, paired_bootstrap
@@ -45,6 +45,7 @@ __all__ = [
     "compare_predictions",
     "confusion",
     "ece",
+    "ece_by_chance",
     "evaluate_predictions",
     "macro_f1",
     "metric_info",

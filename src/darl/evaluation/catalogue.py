@@ -26,6 +26,7 @@ _ENTRIES = (
     MetricInfo("nll", "NLL", False, "mean −log p of the true grade, in nats", "Good 1952"),
     MetricInfo("brier", "Brier", False, "squared error of the probabilities, 0 … 2", "Brier 1950"),
     MetricInfo("ece", "ECE", False, "gap of confidence and accuracy, 15 equal widths", "Guo et al. 2017"),
+    MetricInfo("ece_by_chance", "ECE by chance", False, "of exact confidences", "Bröcker and Smith 2007", False),
     MetricInfo("ece_adaptive", "adaptive ECE", False, "the same in 15 bins of equal mass", "Nixon et al. 2019", False),
     MetricInfo("ece_classwise", "classwise ECE", False, "mean over the grades", "Kull et al. 2019", False),
     MetricInfo("ndcg@5", "nDCG@5", True, "ranking of the items of a query", "Järvelin and Kekäläinen 2002"),

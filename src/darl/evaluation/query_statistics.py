@@ -15,7 +15,14 @@ from scipy.sparse import csr_matrix
 
 from darl.decisions import agreement
 from darl.errors import DataError
-from darl.evaluation.calibration import BINS, confidence, equal_mass_bins, equal_width_bins, error_of_sums
+from darl.evaluation.calibration import (
+    BINS,
+    chance_of_sums,
+    confidence,
+    equal_mass_bins,
+    equal_width_bins,
+    error_of_sums,
+)
 from darl.evaluation.checks import checked_grades, checked_groups, checked_probabilities
 from darl.evaluation.metrics import RankedThreshold, brier_rows, mae_of, nll_rows
 from darl.evaluation.ranking import CUTOFFS, query_ndcg
@@ -70,6 +77,7 @@ class QueryStatistics:
         self._add("nll", 1, self.query, 0, nll_rows(truth, p))
         self._add("brier", 1, self.query, 0, brier_rows(truth, p))
         self._add("ece", BINS, self.query, equal_width_bins(sure), hits - sure)
+        self._add("ece_by_chance", BINS, self.query, equal_width_bins(sure), sure * (1 - sure))
         self._add("ece_adaptive", BINS, self.query, equal_mass_bins(sure), hits - sure)
         cells = equal_width_bins(p) + BINS * np.arange(K)
         surplus = (np.eye(K)[truth] - p).ravel()
@@ -116,6 +124,7 @@ class QueryStatistics:
             "nll": block["nll"][:, 0] / n,
             "brier": block["brier"][:, 0] / n,
             "ece": error_of_sums(block["ece"], n),
+            "ece_by_chance": chance_of_sums(block["ece_by_chance"], n),
             "ece_adaptive": error_of_sums(block["ece_adaptive"], n),
             "ece_classwise": error_of_sums(block["ece_classwise"], n) / self.size,
         }

@@ -79,6 +79,13 @@ def _figures_sheet(found: Evaluation) -> Sheet:
         rows.append([_title(name), *cells, *gaps])
     level = next((split.level for split in found.splits.values()), 0.95)
     note = f"[ ] {level:.0%} intervals over resampled queries; ↑ larger is better, ↓ smaller; n pairs, Q queries"
+    chance = [
+        f"{name} {_number(split.metrics['ece_by_chance'].estimate)}"
+        for name, split in found.splits.items()
+        if "ece_by_chance" in split.metrics
+    ]
+    if chance:
+        note += f"; ECE that exact confidences would have on so many pairs: {', '.join(chance)}"
     return Sheet("Figures", header, rows, note=note)
 
 
