@@ -12,6 +12,7 @@ sets, or with --dev on the dev sets, where choices are made. Then teacher and st
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def main() -> None:
     for seed in args.seeds:
         for method in args.methods:
             folder = args.runs.resolve() / f"{args.backbone}-{args.train}" / method / f"seed{seed}"
+            if method == "student":
+                take_answers(folder, folder.parent / f"seed{args.seeds[0]}")
             fit(recipe_of(method, args, seed), run=folder)
             judged.setdefault(method, {})[seed] = predictions(folder, tables)
     rows = [figures(method, by_seed, judged, tables) for method, by_seed in judged.items()]
@@ -69,6 +72,13 @@ def main() -> None:
         command = f"python benchmarks/distil.py --teacher RUN --train {args.train} --unlabelled {args.unlabelled}"
         facts = {"benchmark": "distil", "command": command, "commit": commit(), "machine": machine()}
         atomic_write_json(RESULTS, facts | {"headline": found, "set": args.set, "rows": rows, "speed": speed})
+
+
+def take_answers(run: Path, first: Path) -> None:
+    """What the teacher said for the first seed's run, for another's: it is asked again only about other pairs."""
+    said, here = first / "stages" / "teacher", run / "stages" / "teacher"
+    if said.is_dir() and not here.exists():
+        shutil.copytree(said, here)
 
 
 def recipe_of(method: str, args: argparse.Namespace, seed: int) -> Recipe:
