@@ -155,8 +155,7 @@ def _read_pack(
     fields = pack.fields | {"position_ids": _positions(body, pack)}
     # tokens beyond the tree's repeat its last; none is looked at, or read
     inputs: dict[str, Any] = {
-        name: _tensor(np.pad(values, (0, run - len(tree)), mode="edge"), device).unsqueeze(0)
-        for name, values in fields.items()
+        name: _tensor(_filled(values, run), device).unsqueeze(0) for name, values in fields.items()
     }
     layout = make_layout(tree, causal=causal, device=device, dtype=network.dtype, run=run)
     layout.known = pack.known
@@ -205,6 +204,12 @@ def _read_pack(
     if kept is not None:
         _keep(kept, pack, layout)
     return Read(logits, caught.get("inputs"), caught.get("pooled"))
+
+
+def _filled(values: np.ndarray, run: int) -> np.ndarray:
+    """(T,) → (run,), the last repeated."""
+    missing = run - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing)]) if missing else values
 
 
 def _keep(kept: KeptPrefixes, pack: Pack, layout: Layout) -> None:
