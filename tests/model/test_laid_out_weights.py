@@ -131,11 +131,14 @@ def test_a_layer_that_would_give_other_numbers_stays(monkeypatch: pytest.MonkeyP
 
 
 @has_mkl
-def test_what_was_replaced_can_be_put_back() -> None:
+def test_what_was_replaced_can_be_put_back(way: type[LaidOutLinear]) -> None:
     network = nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.Linear(8, 4)))
     layers = network[0], network[1][0]
-    put_back(lay_out_weights(network))
+    replaced = lay_out_weights(network)
+    assert type(network[0]) is way
+    put_back(replaced)
     assert (network[0], network[1][0]) == layers
+    assert tokens_to_run(network, 7) == 7
 
 
 @has_mkl

@@ -107,6 +107,24 @@ def test_no_grade_at_all_is_enough(
     assert set(np.unique(said["dev_id_grades"])) == {0, 1, 2}
 
 
+def test_several_teachers_speak_as_one(
+    teacher: FitResult, student: FitResult, world: dict[str, str], traffic: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Their probabilities are mixed, each with a weight of dev_id; a teacher that adds nothing is not heard."""
+    pairs, backbone = [world["train"], str(traffic)], str(tiny_encoder)
+    more = {"run": tmp_path / "r", "backbone": backbone, "dev_id": world["dev_id"], "overrides": QUICK, "quiet": True}
+    run = distil([teacher.folder, student.model_path], pairs, **more)  # type: ignore[arg-type]
+    facts = read_json(run.folder / "stages/teacher/stage.json")["result"]["teachers"]
+    weights = [one["weight"] for one in facts]
+    assert sum(weights) == pytest.approx(1)
+    models = [RelevanceModel.from_pretrained(one["model"]) for one in facts]
+    table = read_pairs(traffic, scale=models[0].scale, require_grades=False)
+    expected = sum(w * m.score(table, ood=False).probabilities for w, m in zip(weights, models, strict=True))
+    said = load_file(run.folder / "stages/teacher/said.safetensors")
+    np.testing.assert_allclose(said["train_probabilities"][-60:], expected, atol=1e-5)
+    assert all(0 <= one["dev_macro_f1"] <= 1 and one["dev_nll"] > 0 for one in facts)
+
+
 def test_a_teacher_of_other_grades_is_refused(
     teacher: FitResult, world: dict[str, str], tiny_encoder: Path, tmp_path: Path
 ) -> None:

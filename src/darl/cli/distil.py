@@ -16,6 +16,10 @@ def distil(
     pairs: Annotated[list[str], typer.Argument(help="Training pairs, graded or not.", show_default=False)],
     run: Annotated[Path, typer.Option("--run", help="The student's run folder.", show_default=False)],
     backbone: Annotated[str, typer.Option(help="The student's backbone.")] = "minilm-l6",
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="MODEL", help="A further teacher; repeatable, dev weighs each."),
+    ] = None,
     dev_id: Annotated[
         str | None, typer.Option(metavar="FILE", help="Graded pairs for choices; default a cut by query.")
     ] = None,
@@ -42,7 +46,7 @@ def distil(
         from darl.training.distil import distil as run_distil
 
         result = run_distil(
-            teacher,
+            [teacher, *(also or [])],
             pairs,
             run=run,
             backbone=backbone,

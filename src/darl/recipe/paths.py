@@ -43,7 +43,7 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
         interpolate["before"] = _absolute(interpolate["before"], folder)
     teacher = data.get("teacher")
     if isinstance(teacher, dict) and "model" in teacher:
-        teacher["model"] = _absolute(teacher["model"], folder)
+        teacher["model"] = _source(teacher["model"], folder)
     rounds = data.get("rounds")
     if isinstance(rounds, dict) and "labels" in rounds:
         rounds["labels"] = _source(rounds["labels"], folder)

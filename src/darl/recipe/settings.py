@@ -48,10 +48,17 @@ def _as_loss(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class TeacherSettings(Settings):
-    """A darl model, larger as a rule, whose grade probabilities this one learns."""
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
-    model: str = Field(description="the teacher's folder: a run, or a saved model with the same grades")
+
+class TeacherSettings(Settings):
+    """Darl models, larger as a rule, whose grade probabilities this one learns."""
+
+    model: Annotated[list[str], BeforeValidator(_as_list)] = Field(
+        min_length=1,
+        description="the teacher's folder: a run, or a saved model of the same grades; several are weighed on dev_id",
+    )
     share: float = Field(
         default=0.5,
         ge=0,

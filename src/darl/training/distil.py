@@ -17,7 +17,7 @@ from darl.training.pipeline import FitResult, fit
 
 
 def distil_recipe(
-    teacher: str | Path,
+    teacher: str | Path | Sequence[str | Path],
     pairs: str | Path | Sequence[str | Path],
     *,
     backbone: str = "minilm-l6",
@@ -33,8 +33,9 @@ def distil_recipe(
     Raises:
         ModelError: the teacher cannot be loaded. RecipeError: an override that does not fit.
     """
-    folder = model_folder(teacher).absolute()
-    scale = RelevanceModel.from_pretrained(folder).scale
+    teachers = [teacher] if isinstance(teacher, (str, Path)) else list(teacher)
+    folders = [model_folder(one).absolute() for one in teachers]
+    scale = RelevanceModel.from_pretrained(folders[0]).scale
     sources = [pairs] if isinstance(pairs, (str, Path)) else list(pairs)
     data: dict = {
         "train": [{"path": str(path)} for path in sources],
@@ -47,13 +48,13 @@ def distil_recipe(
         "grades": {"names": list(scale.names), "gains": list(scale.gains)},
         "data": data,
         "backbone": {"name": backbone},
-        "teacher": {"model": str(folder)},
+        "teacher": {"model": [str(folder) for folder in folders]},
     }
     return parse_recipe(dump_yaml(plain), overrides)
 
 
 def distil(
-    teacher: str | Path,
+    teacher: str | Path | Sequence[str | Path],
     pairs: str | Path | Sequence[str | Path],
     *,
     run: str | Path,
@@ -69,7 +70,8 @@ def distil(
     """Train a small model on a large one's grade probabilities.
 
     Args:
-        teacher: the folder of a run or of a saved model.
+        teacher: the folder of a run or of a saved model; several are weighed by how likely they hold the grades of
+            dev_id, so that a weak one counts little.
         pairs: files of training pairs, graded or not; the teacher grades those that are not, and its
             probabilities are the targets of all.
         run: the run folder of the student; the same call resumes it.

@@ -3,7 +3,8 @@
     target of a pair = (1 − s) · its own grade + s · the teacher's probabilities,   s = 1 where it has no grade
 
 After Hinton et al. 2015 (*Distilling the Knowledge in a Neural Network*): a teacher's doubt between two grades says
-more of a pair than a grade does, and it can be asked about pairs that nobody labelled.
+more of a pair than a grade does, and it can be asked about pairs that nobody labelled. Several teachers speak as one:
+:mod:`darl.training.opinion_pool`, with weights of dev_id.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from darl.errors import MissingGradeError, RecipeError
+from darl.evaluation import macro_f1, nll
 from darl.model import RelevanceModel
 from darl.model.saving import model_folder
+from darl.model.scores import Scores
 from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import sha256_file
+from darl.training.opinion_pool import pool_weights, pooled, vote
 from darl.training.processes import device
 from darl.training.run import Run, Stage
 from darl.training.splits import SoftTargets, Splits, require_every_grade
@@ -39,16 +43,18 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
         MissingGradeError: with the teacher's grades too, train or dev lacks one.
     """
     assert recipe.teacher is not None
-    folder = model_folder(recipe.teacher.model)
+    folders = [model_folder(model) for model in recipe.teacher.model]
     inputs = {
-        "teacher": {name: sha256_file(folder / name) for name in IDENTITY if (folder / name).is_file()},
+        "teacher": [
+            {name: sha256_file(folder / name) for name in IDENTITY if (folder / name).is_file()} for folder in folders
+        ],
         "grades": recipe.grades.model_dump(mode="json"),
         "data": splits.fingerprints(),
     }
-    stage = run.stage("teacher", inputs, lambda into: _ask(recipe, splits, folder, into, reporter))
+    stage = run.stage("teacher", inputs, lambda into: _ask(recipe, splits, folders, into, reporter))
     said = load_file(stage.folder / "said.safetensors")
     train = graded(splits.train, said["train_grades"])
-    dev = graded(splits.dev_id, said["dev_id_grades"]) if "dev_id_grades" in said else splits.dev_id
+    dev = graded(splits.dev_id, said["dev_id_grades"])
     try:
         require_every_grade(train, dev, recipe.grades.scale())
     except MissingGradeError as error:
@@ -56,6 +62,12 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
         raise MissingGradeError(error.what, where=error.where, mend=mend) from None
     own = has_grade(splits.train)
     share = np.where(own, recipe.teacher.share, 1.0).astype(np.float32)
+    for one in stage.result["teachers"]:
+        if "dev_macro_f1" in one:
+            weight = f", weight {one['weight']:.2f}" if len(folders) > 1 else ""
+            reporter.say(
+                f"teacher {one['model']}: dev_id macro-F1 {one['dev_macro_f1']:.3f}, NLL {one['dev_nll']:.3f}{weight}"
+            )
     reporter.say(
         f"teacher: grades {int((~own).sum())} of {len(own)} training pairs, and counts {recipe.teacher.share:g} "
         f"on the others{' (done before)' if stage.reused else ''}"
@@ -81,25 +93,43 @@ def graded(table: PairTable, grades: np.ndarray) -> PairTable:
     return table.with_column("grade", np.where(own, kept, grades).astype(np.int64))
 
 
-def _ask(recipe: Recipe, splits: Splits, folder: Path, into: Path, reporter: Reporter) -> dict[str, Any]:
+def _ask(recipe: Recipe, splits: Splits, folders: list[Path], into: Path, reporter: Reporter) -> dict[str, Any]:
+    asked = {"train": splits.train, "dev_id": splits.dev_id}
+    answers = [_answers(recipe, folder, asked, reporter) for folder in folders]
+    opinions = {name: np.stack([one[name].probabilities for one in answers]) for name in asked}
+    choices = {name: np.stack([one[name].grades for one in answers]) for name in asked}
+    dev, own = splits.dev_id, has_grade(splits.dev_id)
+    weights = np.full(len(folders), 1 / len(folders))
+    facts: list[dict[str, Any]] = [{"model": str(folder)} for folder in folders]
+    if own.any():
+        grades = dev.where(own).grades
+        weights = pool_weights(grades, opinions["dev_id"][:, own])
+        for fact, opinion, choice in zip(facts, opinions["dev_id"][:, own], choices["dev_id"][:, own], strict=True):
+            fact |= {"dev_macro_f1": macro_f1(grades, choice, recipe.grades.scale().size)}
+            fact |= {"dev_nll": nll(grades, opinion)}
+    for fact, weight in zip(facts, weights, strict=True):
+        fact["weight"] = float(weight)
+    said = {}
+    for name in asked:
+        said[f"{name}_grades"] = vote(choices[name], opinions[name], weights).astype(np.int64)
+        said[f"{name}_probabilities"] = pooled(opinions[name], weights).astype(np.float32)
+    save_file(said, into / "said.safetensors")
+    return {"teachers": facts, "pairs": {name: len(table) for name, table in asked.items()}}
+
+
+def _answers(recipe: Recipe, folder: Path, asked: dict[str, PairTable], reporter: Reporter) -> dict[str, Scores]:
+    """What one teacher says of each table."""
     teacher = RelevanceModel.from_pretrained(
         folder, device=device(), trust_remote_code=recipe.backbone.trust_remote_code
     )
-    scale = recipe.grades.scale()
+    scale, answers = recipe.grades.scale(), {}
     if teacher.scale.names != scale.names:
         raise RecipeError(
             f"the teacher grades {', '.join(teacher.scale.names)}, the recipe {', '.join(scale.names)}",
             where="teacher.model",
             mend="give `grades:` the teacher's names in its order",
         )
-    asked = {"train": splits.train}
-    if not has_grade(splits.dev_id).all():
-        asked["dev_id"] = splits.dev_id
-    said = {}
     for name, table in asked.items():
         with reporter.bar(f"teacher: {name}", len(table)) as advance:
-            scores = teacher.score(table, ood=False, progress=advance)
-        said[f"{name}_grades"] = scores.grades.astype(np.int64)
-        said[f"{name}_probabilities"] = scores.probabilities.astype(np.float32)
-    save_file(said, into / "said.safetensors")
-    return {"model": str(folder), "pairs": {name: len(table) for name, table in asked.items()}}
+            answers[name] = teacher.score(table, ood=False, progress=advance)
+    return answers

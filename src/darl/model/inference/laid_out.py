@@ -85,6 +85,9 @@ def put_back(replaced: Replaced) -> None:
     """The layers as they were."""
     for parent, name, module in replaced:
         setattr(parent, name, module)
+    for network in list(_evenly):
+        if not any(isinstance(module, ByOneDnn) for module in network.modules()):
+            _evenly.discard(network)
 
 
 class LaidOutLinear(nn.Module):
