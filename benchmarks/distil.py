@@ -12,6 +12,7 @@ sets, or with --dev on the dev sets, where choices are made. Then teacher and st
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from peer import interleaved, row
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "distil.json"
+TAUGHT = ("student", "pooled")
 SHOWN = ("macro_f1", "qwk", "accuracy", "ece", "nll")
 
 
@@ -55,14 +57,16 @@ def main() -> None:
     judged: dict[str, dict[int, dict]] = {"teacher": {0: predictions(args.teacher, tables)}}
     for seed in args.seeds:
         for method in args.methods:
-            folder = args.runs.resolve() / f"{args.backbone}-{args.train}" / method / f"seed{seed}"
-            if method == "student":
-                take_answers(folder, folder.parent / f"seed{args.seeds[0]}")
+            folder = run_folder(args, method, seed)
+            if method in TAUGHT:
+                take_answers(folder, folder.parents[1])
             fit(recipe_of(method, args, seed), run=folder)
             judged.setdefault(method, {})[seed] = predictions(folder, tables)
     rows = [figures(method, by_seed, judged, tables) for method, by_seed in judged.items()]
-    student = args.runs.resolve() / f"{args.backbone}-{args.train}" / "student" / f"seed{args.seeds[0]}"
-    speed = compare_speed(args.teacher, student, tables["id"], args) if "student" in judged else []
+    taught = [method for method in TAUGHT if method in judged]
+    speed = []
+    if taught:
+        speed = compare_speed(args.teacher, run_folder(args, taught[0], args.seeds[0]), tables["id"], args)
     for one in rows:
         for tier, found in one["tiers"].items():
             print(f"{tier:>5} {one['method']:<8}", "  ".join(f"{name} {found[name]:.3f}" for name in SHOWN))
@@ -74,18 +78,24 @@ def main() -> None:
         atomic_write_json(RESULTS, facts | {"headline": found, "set": args.set, "rows": rows, "speed": speed})
 
 
-def take_answers(run: Path, first: Path) -> None:
-    """What the teacher said for the first seed's run, for another's: it is asked again only about other pairs."""
-    said, here = first / "stages" / "teacher", run / "stages" / "teacher"
-    if said.is_dir() and not here.exists():
-        shutil.copytree(said, here)
+def run_folder(args: argparse.Namespace, method: str, seed: int) -> Path:
+    return args.runs.resolve() / f"{args.backbone}-{args.train}" / method / f"seed{seed}"
+
+
+def take_answers(run: Path, runs: Path) -> None:
+    """What the LLM said for another seed's run or the other method's: it is asked again only about other pairs."""
+    here = run / "stages" / "teacher"
+    for said in sorted(said for method in TAUGHT for said in runs.glob(f"{method}/seed*/stages/teacher")):
+        if not here.exists():
+            shutil.copytree(said, here)
 
 
 def recipe_of(method: str, args: argparse.Namespace, seed: int) -> Recipe:
     """The recipe of one of the small models."""
     shared = [f"backbone.name={args.backbone}", f"data.train.sample={args.train}", f"seed={seed}", *args.set]
-    if method == "student":
-        shared.append(f"teacher.model={args.teacher.resolve()}")
+    if method in TAUGHT:
+        own = [str(run_folder(args, "direct", seed))] if method == "pooled" else []
+        shared.append(f"teacher.model={json.dumps([str(args.teacher.resolve()), *own])}")
     recipe = load_recipe(HERE / "recipes" / "retail.yaml", shared)
     if method == "direct":
         return recipe
@@ -135,7 +145,7 @@ def figures(method: str, by_seed: dict[int, dict], judged: dict, tables: dict[st
             values = [one.metrics[name].estimate for one in seeds.values()]
             found[name], found[f"{name}_sd"] = float(np.mean(values)), float(np.std(values))
         for other in ("teacher", "direct"):
-            if method == "student" and other in judged:
+            if method in TAUGHT and other in judged:
                 base = {seed: judge(table, scores[tier]) for seed, scores in judged[other].items()}
                 found[f"macro_f1_minus_{other}"] = difference(seeds, base)
         tiers[tier] = found

@@ -14,10 +14,15 @@ from darl.errors import DarlError, RecipeError
 from darl.losses import make_loss
 from darl.model import RelevanceModel
 from darl.pairs import read_pairs
+from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import read_json
 from darl.training.distil import distil
+from darl.training.opinion_pool import pool_weights
 from darl.training.pipeline import FitResult, fit
+from darl.training.run import Run
+from darl.training.splits import load_splits
+from darl.training.teacher import teach
 
 QUICK = ["tune.epochs=2", "tune.batch_size=12", "tune.learning_rate=0.003", "probe.l2=[0.1]", "evaluate.bootstrap=0"]
 
@@ -114,15 +119,20 @@ def test_several_teachers_speak_as_one(
     pairs, backbone = [world["train"], str(traffic)], str(tiny_encoder)
     more = {"run": tmp_path / "r", "backbone": backbone, "dev_id": world["dev_id"], "overrides": QUICK, "quiet": True}
     run = distil([teacher.folder, student.model_path], pairs, **more)  # type: ignore[arg-type]
-    facts = read_json(run.folder / "stages/teacher/stage.json")["result"]["teachers"]
-    weights = [one["weight"] for one in facts]
+    asked = [read_json(run.folder / f"stages/{name}/stage.json")["result"] for name in ("teacher", "teacher-2")]
+    models = [RelevanceModel.from_pretrained(one["model"]) for one in asked]
+    dev = read_pairs(world["dev_id"], scale=models[0].scale)
+    weights = pool_weights(dev.grades, np.stack([model.score(dev, ood=False).probabilities for model in models]))
     assert sum(weights) == pytest.approx(1)
-    models = [RelevanceModel.from_pretrained(one["model"]) for one in facts]
     table = read_pairs(traffic, scale=models[0].scale, require_grades=False)
     expected = sum(w * m.score(table, ood=False).probabilities for w, m in zip(weights, models, strict=True))
-    said = load_file(run.folder / "stages/teacher/said.safetensors")
-    np.testing.assert_allclose(said["train_probabilities"][-60:], expected, atol=1e-5)
-    assert all(0 <= one["dev_macro_f1"] <= 1 and one["dev_nll"] > 0 for one in facts)
+    assert all(0 <= one["dev"]["macro-F1"] <= 1 and one["dev"]["NLL"] > 0 for one in asked)
+    recipe = Recipe.model_validate(_recipe(run))
+    with Run(run.folder, recipe) as opened:
+        splits, stages = teach(recipe, load_splits(recipe), opened, Reporter(quiet=True))
+    assert all(stage.reused for stage in stages)
+    assert splits.taught is not None
+    np.testing.assert_allclose(splits.taught.probabilities[-60:], expected, atol=1e-5)
 
 
 def test_a_teacher_of_other_grades_is_refused(

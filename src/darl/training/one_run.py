@@ -68,8 +68,7 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
     reporter.say(f"{recipe.name}: " + ", ".join(f"{name} {size}" for name, size in splits.sizes().items()))
     before: tuple[Stage, ...] = ()
     if recipe.teacher is not None:
-        splits, asked = teach(recipe, splits, run, reporter)
-        before = (asked,)
+        splits, before = teach(recipe, splits, run, reporter)
     learned = learn_stages(recipe, splits, run, reporter, before=before)
     finished = finish_stage(recipe, splits, run, learned, reporter)
     model_path = run.folder / "model"

@@ -20,7 +20,6 @@ from darl.errors import MissingGradeError, RecipeError
 from darl.evaluation import macro_f1, nll
 from darl.model import RelevanceModel
 from darl.model.saving import model_folder
-from darl.model.scores import Scores
 from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
@@ -33,28 +32,28 @@ from darl.training.splits import SoftTargets, Splits, require_every_grade
 IDENTITY = ("darl.json", "config.json", "tokenizer.json", "model.safetensors")  # what a teacher's answers depend on
 
 
-def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple[Splits, Stage]:
-    """The splits with every training and dev pair graded and the teacher's targets beside, and the stage done.
+def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple[Splits, tuple[Stage, ...]]:
+    """The splits with every training and dev pair graded and the teachers' targets beside, and the stages done.
 
-    Dev pairs keep their own grades; the teacher grades those that have none.
+    Dev pairs keep their own grades; the teachers grade those that have none. Each teacher is a stage of its own.
 
     Raises:
-        ModelError: the teacher cannot be loaded. RecipeError: its grades are others.
-        MissingGradeError: with the teacher's grades too, train or dev lacks one.
+        ModelError: a teacher cannot be loaded. RecipeError: its grades are others.
+        MissingGradeError: with the teachers' grades too, train or dev lacks one.
     """
     assert recipe.teacher is not None
     folders = [model_folder(model) for model in recipe.teacher.model]
-    inputs = {
-        "teacher": [
-            {name: sha256_file(folder / name) for name in IDENTITY if (folder / name).is_file()} for folder in folders
-        ],
-        "grades": recipe.grades.model_dump(mode="json"),
-        "data": splits.fingerprints(),
-    }
-    stage = run.stage("teacher", inputs, lambda into: _ask(recipe, splits, folders, into, reporter))
-    said = load_file(stage.folder / "said.safetensors")
-    train = graded(splits.train, said["train_grades"])
-    dev = graded(splits.dev_id, said["dev_id_grades"])
+    stages = tuple(_asked(recipe, splits, folder, n, run, reporter) for n, folder in enumerate(folders, start=1))
+    said = [load_file(stage.folder / "said.safetensors") for stage in stages]
+    opinions, choices = (
+        {name: np.stack([one[f"{name}_{what}"] for one in said]) for name in ("train", "dev_id")}
+        for what in ("probabilities", "grades")
+    )
+    weights = _weights(splits.dev_id, opinions["dev_id"])
+    train, dev = (
+        graded(table, vote(choices[name], opinions[name], weights))
+        for name, table in (("train", splits.train), ("dev_id", splits.dev_id))
+    )
     try:
         require_every_grade(train, dev, recipe.grades.scale())
     except MissingGradeError as error:
@@ -62,17 +61,16 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
         raise MissingGradeError(error.what, where=error.where, mend=mend) from None
     own = has_grade(splits.train)
     share = np.where(own, recipe.teacher.share, 1.0).astype(np.float32)
-    for one in stage.result["teachers"]:
-        if "dev_macro_f1" in one:
-            weight = f", weight {one['weight']:.2f}" if len(folders) > 1 else ""
-            reporter.say(
-                f"teacher {one['model']}: dev_id macro-F1 {one['dev_macro_f1']:.3f}, NLL {one['dev_nll']:.3f}{weight}"
-            )
+    for stage, weight in zip(stages, weights, strict=True):
+        known = "".join(f", dev_id {name} {stage.result['dev'][name]:.3f}" for name in stage.result["dev"])
+        counts = f", weight {weight:.2f}" if len(stages) > 1 else ""
+        reporter.say(f"{stage.name} {stage.result['model']}{known}{counts}{' (done before)' if stage.reused else ''}")
+    ungraded = int((~own).sum())
     reporter.say(
-        f"teacher: grades {int((~own).sum())} of {len(own)} training pairs, and counts {recipe.teacher.share:g} "
-        f"on the others{' (done before)' if stage.reused else ''}"
+        f"teacher: grades {ungraded} of {len(own)} training pairs, and counts {recipe.teacher.share:g} on the others"
     )
-    return replace(splits, train=train, dev_id=dev, taught=SoftTargets(said["train_probabilities"], share)), stage
+    targets = SoftTargets(pooled(opinions["train"], weights).astype(np.float32), share)
+    return replace(splits, train=train, dev_id=dev, taught=targets), stages
 
 
 def has_grade(table: PairTable) -> np.ndarray:
@@ -93,43 +91,53 @@ def graded(table: PairTable, grades: np.ndarray) -> PairTable:
     return table.with_column("grade", np.where(own, kept, grades).astype(np.int64))
 
 
-def _ask(recipe: Recipe, splits: Splits, folders: list[Path], into: Path, reporter: Reporter) -> dict[str, Any]:
-    asked = {"train": splits.train, "dev_id": splits.dev_id}
-    answers = [_answers(recipe, folder, asked, reporter) for folder in folders]
-    opinions = {name: np.stack([one[name].probabilities for one in answers]) for name in asked}
-    choices = {name: np.stack([one[name].grades for one in answers]) for name in asked}
-    dev, own = splits.dev_id, has_grade(splits.dev_id)
-    weights = np.full(len(folders), 1 / len(folders))
-    facts: list[dict[str, Any]] = [{"model": str(folder)} for folder in folders]
-    if own.any():
-        grades = dev.where(own).grades
-        weights = pool_weights(grades, opinions["dev_id"][:, own])
-        for fact, opinion, choice in zip(facts, opinions["dev_id"][:, own], choices["dev_id"][:, own], strict=True):
-            fact |= {"dev_macro_f1": macro_f1(grades, choice, recipe.grades.scale().size)}
-            fact |= {"dev_nll": nll(grades, opinion)}
-    for fact, weight in zip(facts, weights, strict=True):
-        fact["weight"] = float(weight)
-    said = {}
-    for name in asked:
-        said[f"{name}_grades"] = vote(choices[name], opinions[name], weights).astype(np.int64)
-        said[f"{name}_probabilities"] = pooled(opinions[name], weights).astype(np.float32)
-    save_file(said, into / "said.safetensors")
-    return {"teachers": facts, "pairs": {name: len(table) for name, table in asked.items()}}
+def _asked(recipe: Recipe, splits: Splits, folder: Path, number: int, run: Run, reporter: Reporter) -> Stage:
+    """The stage that holds what one teacher says of train and dev_id."""
+    inputs = {
+        "teacher": {name: sha256_file(folder / name) for name in IDENTITY if (folder / name).is_file()},
+        "grades": recipe.grades.model_dump(mode="json"),
+        "data": splits.fingerprints(),
+    }
+    name = "teacher" if number == 1 else f"teacher-{number}"
+    return run.stage(name, inputs, lambda into: _ask(recipe, splits, folder, name, into, reporter))
 
 
-def _answers(recipe: Recipe, folder: Path, asked: dict[str, PairTable], reporter: Reporter) -> dict[str, Scores]:
-    """What one teacher says of each table."""
+def _ask(recipe: Recipe, splits: Splits, folder: Path, name: str, into: Path, reporter: Reporter) -> dict[str, Any]:
     teacher = RelevanceModel.from_pretrained(
         folder, device=device(), trust_remote_code=recipe.backbone.trust_remote_code
     )
-    scale, answers = recipe.grades.scale(), {}
+    scale = recipe.grades.scale()
     if teacher.scale.names != scale.names:
         raise RecipeError(
             f"the teacher grades {', '.join(teacher.scale.names)}, the recipe {', '.join(scale.names)}",
             where="teacher.model",
             mend="give `grades:` the teacher's names in its order",
         )
-    for name, table in asked.items():
-        with reporter.bar(f"teacher: {name}", len(table)) as advance:
-            answers[name] = teacher.score(table, ood=False, progress=advance)
-    return answers
+    said = {}
+    for split, table in (("train", splits.train), ("dev_id", splits.dev_id)):
+        with reporter.bar(f"{name}: {split}", len(table)) as advance:
+            scores = teacher.score(table, ood=False, progress=advance)
+        said[f"{split}_grades"] = scores.grades.astype(np.int64)
+        said[f"{split}_probabilities"] = scores.probabilities.astype(np.float32)
+    save_file(said, into / "said.safetensors")
+    return {"model": str(folder), "dev": _on_dev(splits.dev_id, said, scale.size)}
+
+
+def _on_dev(dev: PairTable, said: dict[str, np.ndarray], size: int) -> dict[str, float]:
+    """What the teacher is worth on the graded pairs of dev_id; empty where there is none."""
+    own = has_grade(dev)
+    if not own.any():
+        return {}
+    grades = dev.where(own).grades
+    return {
+        "macro-F1": macro_f1(grades, said["dev_id_grades"][own], size),
+        "NLL": nll(grades, said["dev_id_probabilities"][own]),
+    }
+
+
+def _weights(dev: PairTable, opinions: np.ndarray) -> np.ndarray:
+    """How much each teacher counts, (M,): by the grades of dev_id, or all alike where it has none."""
+    own = has_grade(dev)
+    if not own.any():
+        return np.full(len(opinions), 1 / len(opinions))
+    return pool_weights(dev.where(own).grades, opinions[:, own])
