@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from small_world import small_recipe, write_pairs
+from typer.testing import CliRunner
 
+from darl.cli.main import app
 from darl.errors import DarlError, RecipeError
 from darl.losses import make_loss
 from darl.model import RelevanceModel
@@ -133,6 +135,23 @@ def test_several_teachers_speak_as_one(
     assert all(stage.reused for stage in stages)
     assert splits.taught is not None
     np.testing.assert_allclose(splits.taught.probabilities[-60:], expected, atol=1e-5)
+
+
+def test_from_the_command_line(
+    teacher: FitResult, student: FitResult, world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    command = [
+        "distil", str(teacher.folder), world["train"], "--also", str(student.folder), "--run", str(tmp_path / "r"),
+        "--backbone", str(tiny_encoder), "--dev-id", world["dev_id"], "--test", f"id={world['test_id']}",
+    ]  # fmt: skip
+    for change in [*QUICK, "ood.enabled=false"]:
+        command += ["--set", change]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.stderr.split())
+    assert f"teacher {teacher.model_path}, dev_id macro-F1" in told
+    assert f"teacher-2 {student.model_path}, dev_id macro-F1" in told
+    assert f"next:  darl compare {teacher.folder} {tmp_path / 'r' / 'model'} TEST" in done.stdout
 
 
 def test_a_teacher_of_other_grades_is_refused(
