@@ -7,9 +7,9 @@
 All on retail. `teacher`: the given run, fitted on --train graded pairs. `direct`: the small backbone on the
 same pairs. `student`: these and --unlabelled pairs of the pool without their grades, taught by the teacher.
 `pooled`: the same, taught by the teacher and by `direct` of its seed, as `darl distil TEACHER … --also DIRECT`.
-`labels`: both with grades, what labelling the pool's pairs would have bought. Each for --seeds; judged on the test
-sets, or with --dev on the dev sets, where choices are made. Then teacher and student score the same pairs in turn:
-`speed_ratio`. The headline is that of `pooled` where it ran, of `student` elsewhere.
+`self`: taught by that one alone. `labels`: both with grades, what labelling the pool's pairs would have bought.
+Each for --seeds; judged on the test sets, or with --dev on the dev sets, where choices are made. Then teacher and
+student score the same pairs in turn: `speed_ratio`. The headline is that of `pooled` where it ran, else of `student`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from reads import note_reading
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "distil.json"
-TAUGHT = ("student", "pooled")
+TAUGHT = ("self", "student", "pooled")
+BY_THE_LLM = ("student", "pooled")
 SHOWN = ("macro_f1", "qwk", "accuracy", "ece", "nll")
 
 
@@ -62,7 +63,7 @@ def main() -> None:
     for seed in args.seeds:
         for method in args.methods:
             folder = run_folder(args, method, seed)
-            if method in TAUGHT:
+            if method in BY_THE_LLM:
                 take_answers(folder, folder.parents[1])
             fit(recipe_of(method, args, seed), run=folder)
             judged.setdefault(method, {})[seed] = predictions(folder, tables)
@@ -81,6 +82,7 @@ def main() -> None:
         for method in judged:
             note_reading({"benchmark": "distil", "suite": "retail", "method": method} | settings)
         command = f"python benchmarks/distil.py --teacher RUN --train {args.train} --unlabelled {args.unlabelled}"
+        command += f" --set {' '.join(args.set)}" if args.set else ""
         facts = {"benchmark": "distil", "command": command, "commit": commit(), "machine": machine()}
         atomic_write_json(RESULTS, facts | {"headline": found, "set": args.set, "rows": rows, "speed": speed})
 
@@ -92,7 +94,7 @@ def run_folder(args: argparse.Namespace, method: str, seed: int) -> Path:
 def take_answers(run: Path, runs: Path) -> None:
     """What the LLM said for another seed's run or the other method's: it is asked again only about other pairs."""
     here = run / "stages" / "teacher"
-    for said in sorted(said for method in TAUGHT for said in runs.glob(f"{method}/seed*/stages/teacher")):
+    for said in sorted(said for method in BY_THE_LLM for said in runs.glob(f"{method}/seed*/stages/teacher")):
         if not here.exists():
             shutil.copytree(said, here)
 
@@ -101,8 +103,9 @@ def recipe_of(method: str, args: argparse.Namespace, seed: int) -> Recipe:
     """The recipe of one of the small models."""
     shared = [f"backbone.name={args.backbone}", f"data.train.sample={args.train}", f"seed={seed}", *args.set]
     if method in TAUGHT:
-        own = [str(run_folder(args, "direct", seed))] if method == "pooled" else []
-        shared.append(f"teacher.model={json.dumps([str(args.teacher.resolve()), *own])}")
+        llm, own = args.teacher.resolve(), run_folder(args, "direct", seed)
+        teachers = {"student": [llm], "self": [own], "pooled": [llm, own]}[method]
+        shared.append(f"teacher.model={json.dumps(list(map(str, teachers)))}")
     recipe = load_recipe(HERE / "recipes" / "retail.yaml", shared)
     if method == "direct":
         return recipe
