@@ -133,6 +133,9 @@ def test_several_teachers_speak_as_one(
     with Run(run.folder, recipe) as opened:
         splits, stages = teach(recipe, load_splits(recipe), opened, Reporter(quiet=True))
     assert all(stage.reused for stage in stages)
+    assert run.metrics["teachers"] == pytest.approx(
+        {one["model"]: weight for one, weight in zip(asked, weights, strict=True)}
+    )
     assert splits.taught is not None
     np.testing.assert_allclose(splits.taught.probabilities[-60:], expected, atol=1e-5)
 

@@ -21,10 +21,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """A teacher's grade probabilities, (n, K) float32, and how much they count on each pair, (n,) in [0, 1]."""
+    """A teacher's grade probabilities, (n, K) float32, and how much they count on each pair, (n,) in [0, 1].
+
+    Attributes:
+        weights: how much each teacher counts in the probabilities, by its model.
+    """
 
     probabilities: np.ndarray
     share: np.ndarray
+    weights: dict[str, float]
 
 
 @dataclass(frozen=True)

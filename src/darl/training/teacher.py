@@ -69,7 +69,8 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
     reporter.say(
         f"teacher: grades {ungraded} of {len(own)} training pairs, and counts {recipe.teacher.share:g} on the others"
     )
-    targets = SoftTargets(pooled(opinions["train"], weights).astype(np.float32), share)
+    by_model = dict(zip(map(str, folders), weights.tolist(), strict=True))
+    targets = SoftTargets(pooled(opinions["train"], weights).astype(np.float32), share, by_model)
     return replace(splits, train=train, dev_id=dev, taught=targets), stages
 
 
