@@ -12,11 +12,12 @@ For each backbone (with a fresh head: the speed does not depend on the weights):
    each, and saturation is the median of what they reach;
 4. arrivals at 70 % of saturation, three times: p50 and p99;
 5. arrivals beyond saturation on a server with a short queue: what is refused is refused with 429, and quickly;
-6. minilm-l6: resident memory of server and worker after 5,000 and after 100,000 requests.
+6. resident memory of server and workers after 5,000 and after 100,000 requests: minilm-l6 by 8 clients with lists of
+   all lengths, an LLM (only with `--memory-of`, it takes an hour) by 32 clients with lists of one.
 
 `throughput_ratio_32` is the smallest ratio of medians at list length 1, `unseen_ratio_32` that with `unseen`,
 `p99_over_p50` the largest median of a backbone, `lost` every request without an answer or with one that is neither 200
-nor 429, `memory_growth` the last over the first, less one. Rows of backbones or parts that were not asked for stay in
+nor 429, `memory_growth` the last over the first, less one, of the backbone that grows most. Rows of backbones or parts that were not asked for stay in
 the file, with their commit.
 """
 
@@ -53,14 +54,15 @@ WARM = 3  # requests that are not counted
 LISTS = (1, 10, 100)
 REPEATS = 3
 SHARE, BEYOND = 0.7, 2.0  # of saturation
-MEASURED_FOR_MEMORY = "minilm-l6"
+MIXED = "minilm-l6"  # quick enough for a hundred thousand lists of all lengths
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=["minilm-l6", "smollm2-135m"])
     parser.add_argument("--seconds", type=float, default=60, help="of each measurement")
-    parser.add_argument("--memory", type=int, nargs=2, default=[5_000, 100_000], help="requests before each reading")
+    parser.add_argument("--memory", type=int, nargs="+", default=[5_000, 100_000], help="requests before each reading")
+    parser.add_argument("--memory-of", nargs="+", default=[MIXED], help="backbones whose memory is measured")
     parser.add_argument("--parts", nargs="+", choices=("load", "memory"), default=["load", "memory"])
     parser.add_argument("--threads", type=int, help="of the model, in the loop and the worker alike")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -82,7 +84,7 @@ def main() -> None:
             gc.freeze()  # the clients live here: looking through all that torch brought would hold them up .2 s
             if "load" in args.parts:
                 rows += asyncio.run(under_load(model, backbone, args))
-            if "memory" in args.parts and backbone == MEASURED_FOR_MEMORY:
+            if "memory" in args.parts and backbone in args.memory_of:
                 rows += asyncio.run(memory(model, backbone, args))
     command = ("python benchmarks/serve.py " + " ".join(sys.argv[1:])).strip()
     here = {"commit": commit(), "command": command}
@@ -126,8 +128,11 @@ def headline(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _growth(rows: list[dict[str, Any]]) -> dict[str, float]:
-    read = [row["bytes"] for row in rows if row["what"] == "memory"]
-    return {"memory_growth": read[-1] / read[0] - 1} if read else {}
+    read: dict[str, list[int]] = {}
+    for row in rows:
+        if row["what"] == "memory":
+            read.setdefault(row["backbone"], []).append(row["bytes"])
+    return {"memory_growth": max(found[-1] / found[0] - 1 for found in read.values())} if read else {}
 
 
 def kept_rows(path: Path, measured: list[str], parts: list[str]) -> list[dict[str, Any]]:
@@ -207,9 +212,10 @@ async def under_load(model: Path, backbone: str, args: argparse.Namespace) -> li
 async def memory(model: Path, backbone: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     rows, done = [], 0
     with server(model, args) as (address, pid):
-        source = itertools.cycle(itertools.islice(mixed_posts(), 20_000))
+        drawn, clients = (mixed_posts(), 8) if backbone == MIXED else (posts(1), CLIENTS)
+        source = itertools.cycle(itertools.islice(drawn, 20_000))
         for until in args.memory:
-            load = await closed_loop(address, source, clients=8, count=until - done)
+            load = await closed_loop(address, source, clients=clients, count=until - done)
             done = until
             used = resident(pid)
             rows.append({"what": "memory", "backbone": backbone, "requests": until, "bytes": used, **figures(load)})
