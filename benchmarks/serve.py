@@ -17,8 +17,8 @@ For each backbone (with a fresh head: the speed does not depend on the weights):
 
 `throughput_ratio_32` is the smallest ratio of medians at list length 1, `unseen_ratio_32` that with `unseen`,
 `p99_over_p50` the largest median of a backbone, `lost` every request without an answer or with one that is neither 200
-nor 429, `memory_growth` the last over the first, less one, of the backbone that grows most. Rows of backbones or parts that were not asked for stay in
-the file, with their commit.
+nor 429, `memory_growth` the last over the first, less one, of the backbone that grows most. Rows of backbones or parts
+that were not asked for stay in the file, with their commit.
 """
 
 from __future__ import annotations
