@@ -18,7 +18,7 @@ For each backbone (with a fresh head: the speed does not depend on the weights):
 `throughput_ratio_32` is the smallest ratio of medians at list length 1, `unseen_ratio_32` that with `unseen`,
 `p99_over_p50` the largest median of a backbone, `lost` every request without an answer or with one that is neither 200
 nor 429, `memory_growth` the last over the first, less one, of the backbone that grows most. Rows of backbones or parts
-that were not asked for stay in the file, with their commit.
+that were not asked for stay in the file, with their commit and machine.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main() -> None:
             if "memory" in args.parts and backbone in args.memory_of:
                 rows += asyncio.run(memory(model, backbone, args))
     command = ("python benchmarks/serve.py " + " ".join(sys.argv[1:])).strip()
-    here = {"commit": commit(), "command": command}
+    here = {"commit": commit(), "command": command, "machine": machine()}
     rows[old:] = [row | here for row in rows[old:]]
     for row in rows:
         print(json.dumps(row))
@@ -140,7 +140,7 @@ def kept_rows(path: Path, measured: list[str], parts: list[str]) -> list[dict[st
     if not path.exists():
         return []
     before = json.loads(path.read_text(encoding="utf-8"))
-    made = {"commit": before["commit"], "command": before["command"]}
+    made = {key: before[key] for key in ("commit", "command", "machine")}
 
     def anew(row: dict[str, Any]) -> bool:
         return row["backbone"] in measured and ("memory" if row["what"] == "memory" else "load") in parts
