@@ -6,7 +6,7 @@
 
 All on retail. `teacher`: the given run, fitted on --train graded pairs. `direct`: the small backbone on the
 same pairs. `student`: these and --unlabelled pairs of the pool without their grades, taught by the teacher.
-`pooled`: the same, taught by the teacher and by `direct` of its seed, as `darl distil TEACHER … --also DIRECT`.
+`pooled`: the same, taught by the teacher and by `direct` of its seed, which is what `darl distil` does by itself.
 `self`: taught by that one alone. `labels`: both with grades, what labelling the pool's pairs would have bought.
 Each for --seeds; judged on the test sets, or with --dev on the dev sets, where choices are made. Then teacher and
 student score the same pairs in turn: `speed_ratio`. The headline is that of `pooled` where it ran, else of `student`.
@@ -105,7 +105,7 @@ def recipe_of(method: str, args: argparse.Namespace, seed: int) -> Recipe:
     if method in TAUGHT:
         llm, own = args.teacher.resolve(), run_folder(args, "direct", seed)
         teachers = {"student": [llm], "self": [own], "pooled": [llm, own]}[method]
-        shared.append(f"teacher.model={json.dumps(list(map(str, teachers)))}")
+        shared += [f"teacher.model={json.dumps(list(map(str, teachers)))}", "teacher.itself=false"]
     recipe = load_recipe(HERE / "recipes" / "retail.yaml", shared)
     if method == "direct":
         return recipe

@@ -27,6 +27,7 @@ from darl.training.splits import load_splits
 from darl.training.teacher import teach
 
 QUICK = ["tune.epochs=2", "tune.batch_size=12", "tune.learning_rate=0.003", "probe.l2=[0.1]", "evaluate.bootstrap=0"]
+OTHERS_ONLY = [*QUICK, "teacher.itself=false"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def student(
         backbone=str(tiny_encoder),
         dev_id=world["dev_id"],
         tests={"id": world["test_id"]},
-        overrides=QUICK,
+        overrides=OTHERS_ONLY,
         quiet=True,
     )
 
@@ -119,7 +120,13 @@ def test_several_teachers_speak_as_one(
 ) -> None:
     """Their probabilities are mixed, each with a weight of dev_id; a teacher that adds nothing is not heard."""
     pairs, backbone = [world["train"], str(traffic)], str(tiny_encoder)
-    more = {"run": tmp_path / "r", "backbone": backbone, "dev_id": world["dev_id"], "overrides": QUICK, "quiet": True}
+    more = {
+        "run": tmp_path / "r",
+        "backbone": backbone,
+        "dev_id": world["dev_id"],
+        "overrides": OTHERS_ONLY,
+        "quiet": True,
+    }
     run = distil([teacher.folder, student.model_path], pairs, **more)  # type: ignore[arg-type]
     asked = [read_json(run.folder / f"stages/{name}/stage.json")["result"] for name in ("teacher", "teacher-2")]
     models = [RelevanceModel.from_pretrained(one["model"]) for one in asked]
@@ -140,6 +147,53 @@ def test_several_teachers_speak_as_one(
     np.testing.assert_allclose(splits.taught.probabilities[-60:], expected, atol=1e-5)
 
 
+def test_the_student_is_one_of_its_own_teachers(
+    teacher: FitResult, world: dict[str, str], traffic: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Fitted on the graded pairs alone, exactly as without a teacher, it is asked like the others."""
+    more = {"backbone": str(tiny_encoder), "dev_id": world["dev_id"], "overrides": QUICK, "quiet": True}
+    run = distil(teacher.folder, [world["train"], str(traffic)], run=tmp_path / "r", **more)  # type: ignore[arg-type]
+    said = {name: load_file(run.folder / f"stages/{name}/said.safetensors") for name in ("teacher", "alone")}
+    recipe = Recipe.model_validate(_recipe(run))
+    graded_only = recipe.data.model_copy(update={"train": recipe.data.train[:1]})
+    plain = fit(
+        recipe.model_copy(update={"teacher": None, "data": graded_only}), run=tmp_path / "plain", quiet=True
+    )  # fmt: skip
+    model = RelevanceModel.from_pretrained(plain.model_path)
+    table = read_pairs(traffic, scale=model.scale, require_grades=False)
+    expected = model.score(table, ood=False).probabilities
+    np.testing.assert_allclose(said["alone"]["train_probabilities"][-60:], expected, atol=1e-5)
+    dev = read_pairs(world["dev_id"], scale=model.scale)
+    weights = pool_weights(dev.grades, np.stack([one["dev_id_probabilities"] for one in said.values()]))
+    assert list(run.metrics["teachers"].values()) == pytest.approx(weights.tolist(), abs=1e-6)
+    assert list(run.metrics["choices"])[:2] == ["teacher", "alone"]
+    # killed and run again, neither its fit nor its answers are made anew
+    made = (run.folder / "alone/stages/tune-random/network.safetensors").stat().st_mtime_ns
+    again = fit(recipe, run=run.folder, quiet=True)
+    assert (again.folder / "alone/stages/tune-random/network.safetensors").stat().st_mtime_ns == made
+
+
+def test_too_few_grades_to_learn_alone(
+    teacher: FitResult, world: dict[str, str], traffic: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Graded pairs that lack a grade cannot be fitted: said, and the other teachers teach."""
+    rows = [json.loads(line) for line in Path(world["train"]).read_text().splitlines()]
+    lame = tmp_path / "lame.jsonl"
+    lame.write_text("".join(json.dumps(row) + "\n" for row in rows if row["grade"] != rows[0]["grade"]))
+    command = [
+        "distil", str(teacher.folder), str(lame), str(traffic), "--run", str(tmp_path / "r"),
+        "--backbone", str(tiny_encoder), "--dev-id", world["dev_id"],
+    ]  # fmt: skip
+    for change in [*QUICK, "ood.enabled=false"]:
+        command += ["--set", change]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "alone: not asked, the graded pairs do not suffice: train: no pair has the grade" in " ".join(
+        done.stderr.split()
+    )
+    assert not (tmp_path / "r/stages/alone").exists()
+
+
 def test_from_the_command_line(
     teacher: FitResult, student: FitResult, world: dict[str, str], tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -147,7 +201,7 @@ def test_from_the_command_line(
         "distil", str(teacher.folder), world["train"], "--also", str(student.folder), "--run", str(tmp_path / "r"),
         "--backbone", str(tiny_encoder), "--dev-id", world["dev_id"], "--test", f"id={world['test_id']}",
     ]  # fmt: skip
-    for change in [*QUICK, "ood.enabled=false"]:
+    for change in [*OTHERS_ONLY, "ood.enabled=false"]:
         command += ["--set", change]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output

@@ -39,7 +39,8 @@ def distil(
 ) -> None:
     """Train a small model on a large one's grade probabilities, for the hot path.
 
-    The teacher grades the pairs that have no grade. Stopped or killed, the same command resumes the run.
+    The teacher grades the pairs that have no grade. The small model, fitted on the graded pairs alone, is a teacher too
+    (`--set teacher.itself=false`: not). Stopped or killed, the same command resumes the run.
     """
     names, tests = mapping(columns, "--columns"), named_files(test or [])
     with working(quiet=quiet):

@@ -65,6 +65,10 @@ class TeacherSettings(Settings):
         le=1,
         description="weight of the teacher on a graded pair; 1 on an ungraded one",
     )
+    itself: bool = Field(
+        default=True,
+        description="this backbone, fitted on the graded pairs alone, is asked too: a poor teacher then does no harm",
+    )
 
 
 # ---------------------------------------------------------------------------------------------- stages

@@ -78,7 +78,8 @@ def distil(
         backbone: the student's.
         dev_id: graded pairs for choices; default a cut of ``pairs`` by query (of its graded pairs, if any).
         dev_ood, tests: as in a recipe.
-        overrides: ``key=value`` changes to the student's recipe, as in ``teacher.share=1``.
+        overrides: ``key=value`` changes to the student's recipe, as in ``teacher.share=1``, or ``teacher.itself=false``
+            where the backbone fitted on the graded pairs alone is not to be one of the teachers.
 
     Returns:
         the finished run, as of :func:`darl.fit`.

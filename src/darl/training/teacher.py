@@ -4,7 +4,8 @@
 
 After Hinton et al. 2015 (*Distilling the Knowledge in a Neural Network*): a teacher's doubt between two grades says
 more of a pair than a grade does, and it can be asked about pairs that nobody labelled. Several teachers speak as one:
-:mod:`darl.training.opinion_pool`, with weights of dev_id.
+:mod:`darl.training.opinion_pool`, with weights of dev_id. One of them is the student's own backbone:
+:mod:`darl.training.itself`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import sha256_file
+from darl.training.itself import ALONE, fit_itself
 from darl.training.opinion_pool import pool_weights, pooled, vote
 from darl.training.processes import device
 from darl.training.run import Run, Stage
 from darl.training.splits import SoftTargets, Splits, require_every_grade
 
+TEACHER = "teacher"
 IDENTITY = ("darl.json", "config.json", "tokenizer.json", "model.safetensors")  # what a teacher's answers depend on
 
 
@@ -43,7 +46,15 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
     """
     assert recipe.teacher is not None
     folders = [model_folder(model) for model in recipe.teacher.model]
-    stages = tuple(_asked(recipe, splits, folder, n, run, reporter) for n, folder in enumerate(folders, start=1))
+    names = [TEACHER if number == 1 else f"{TEACHER}-{number}" for number in range(1, len(folders) + 1)]
+    stages = [_asked(recipe, splits, *one, run, reporter) for one in zip(folders, names, strict=True)]
+    own = has_grade(splits.train)
+    if recipe.teacher.itself:
+        graded_dev = splits.dev_id.where(has_grade(splits.dev_id))
+        alone = fit_itself(recipe, splits, splits.train.where(own), graded_dev, run, reporter)
+        if alone is not None:
+            folders.append(alone)
+            stages.append(_asked(recipe, splits, alone, ALONE, run, reporter))
     said = [load_file(stage.folder / "said.safetensors") for stage in stages]
     opinions, choices = (
         {name: np.stack([one[f"{name}_{what}"] for one in said]) for name in ("train", "dev_id")}
@@ -59,19 +70,18 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
     except MissingGradeError as error:
         mend = "the teacher gives that grade to no ungraded pair either: add graded pairs of it"
         raise MissingGradeError(error.what, where=error.where, mend=mend) from None
-    own = has_grade(splits.train)
     share = np.where(own, recipe.teacher.share, 1.0).astype(np.float32)
     for stage, weight in zip(stages, weights, strict=True):
-        known = "".join(f", dev_id {name} {stage.result['dev'][name]:.3f}" for name in stage.result["dev"])
+        worth = "".join(f", dev_id {name} {stage.result['dev'][name]:.3f}" for name in stage.result["dev"])
         counts = f", weight {weight:.2f}" if len(stages) > 1 else ""
-        reporter.say(f"{stage.name} {stage.result['model']}{known}{counts}{' (done before)' if stage.reused else ''}")
+        reporter.say(f"{stage.name} {stage.result['model']}{worth}{counts}{' (done before)' if stage.reused else ''}")
     ungraded = int((~own).sum())
     reporter.say(
         f"teacher: grades {ungraded} of {len(own)} training pairs, and counts {recipe.teacher.share:g} on the others"
     )
     by_model = dict(zip(map(str, folders), weights.tolist(), strict=True))
     targets = SoftTargets(pooled(opinions["train"], weights).astype(np.float32), share, by_model)
-    return replace(splits, train=train, dev_id=dev, taught=targets), stages
+    return replace(splits, train=train, dev_id=dev, taught=targets), tuple(stages)
 
 
 def has_grade(table: PairTable) -> np.ndarray:
@@ -92,14 +102,13 @@ def graded(table: PairTable, grades: np.ndarray) -> PairTable:
     return table.with_column("grade", np.where(own, kept, grades).astype(np.int64))
 
 
-def _asked(recipe: Recipe, splits: Splits, folder: Path, number: int, run: Run, reporter: Reporter) -> Stage:
+def _asked(recipe: Recipe, splits: Splits, folder: Path, name: str, run: Run, reporter: Reporter) -> Stage:
     """The stage that holds what one teacher says of train and dev_id."""
     inputs = {
         "teacher": {name: sha256_file(folder / name) for name in IDENTITY if (folder / name).is_file()},
         "grades": recipe.grades.model_dump(mode="json"),
         "data": splits.fingerprints(),
     }
-    name = "teacher" if number == 1 else f"teacher-{number}"
     return run.stage(name, inputs, lambda into: _ask(recipe, splits, folder, name, into, reporter))
 
 
