@@ -33,6 +33,7 @@ def queries(table) -> set[str]:
 def test_the_files_of_a_recipe_are_its_splits(world: dict[str, str], tiny_encoder: Path) -> None:
     splits = load_splits(small_recipe(world, tiny_encoder))
     assert splits.sizes() == {"train": 96, "dev_id": 36, "dev_ood": 36, "test id": 36, "test far": 36}
+    assert splits.told().startswith("train 96 (32 queries), dev_id 36 (12 queries), dev_ood 36 (12 queries), test id")
 
 
 def test_an_automatic_cut_shares_no_query(world: dict[str, str]) -> None:

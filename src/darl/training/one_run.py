@@ -65,7 +65,7 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
         check_backbone(recipe)
     barrier()  # the main process has fetched the backbone, the others find it
     splits = load_splits(recipe, run.folder)
-    reporter.say(f"{recipe.name}: " + ", ".join(f"{name} {size}" for name, size in splits.sizes().items()))
+    reporter.say(f"{recipe.name}: {splits.told()}")
     before: tuple[Stage, ...] = ()
     if recipe.teacher is not None:
         splits, before = teach(recipe, splits, run, reporter)

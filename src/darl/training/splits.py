@@ -47,11 +47,21 @@ class Splits:
     tests: dict[str, PairTable]
     taught: SoftTargets | None = None
 
-    def sizes(self) -> dict[str, int]:
-        out = {"train": len(self.train), "dev_id": len(self.dev_id)}
+    def tables(self) -> dict[str, PairTable]:
+        """Every set of pairs by name."""
+        out = {"train": self.train, "dev_id": self.dev_id}
         if self.dev_ood is not None:
-            out["dev_ood"] = len(self.dev_ood)
-        return out | {f"test {name}": len(table) for name, table in self.tests.items()}
+            out["dev_ood"] = self.dev_ood
+        return out | {f"test {name}": table for name, table in self.tests.items()}
+
+    def sizes(self) -> dict[str, int]:
+        return {name: len(table) for name, table in self.tables().items()}
+
+    def told(self) -> str:
+        """The sizes in words. Queries are told too: pairs of one query are alike, so few queries show little."""
+        return ", ".join(
+            f"{name} {len(table):,} ({len(table.query_names()):,} queries)" for name, table in self.tables().items()
+        )
 
     def fingerprints(self) -> dict[str, str]:
         """What a stage's key depends on."""
