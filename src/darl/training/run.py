@@ -7,6 +7,7 @@
       stages/<name>.partial/ a stage under way; tuning resumes from the checkpoints in it
       model/                 the final model
       metrics.json           what was measured
+      alone/                 with a teacher: the run of the student's backbone on the graded pairs alone
 
 A stage has a **key**: the hash of its settings, its data and its upstream stages' keys. A finished stage
 is used again only under the same key.
