@@ -67,7 +67,7 @@ class TeacherSettings(Settings):
     )
     itself: bool = Field(
         default=True,
-        description="this backbone, fitted on the graded pairs alone, is asked too: a poor teacher then does no harm",
+        description="this backbone, fitted on the graded pairs alone, is asked too: a poor teacher then does less harm",
     )
 
 
