@@ -91,6 +91,24 @@ def test_missing_column_names_those_found_and_the_nearest(tmp_path):
         read_pairs(path, columns={"query": "queri"}, where={"splitt": "x"})
 
 
+def test_one_mapping_reads_graded_files_and_ungraded_ones_where_grades_need_not_be(tmp_path):
+    mapping = {"query": "q", "grade": "stars"}
+    graded = write(tmp_path / "graded.csv", "q,item,stars", "a,b,1")
+    ungraded = write(tmp_path / "ungraded.csv", "q,item,price", "a,c,7")
+    files = [str(graded), str(ungraded)]
+    table = read_pairs(files, columns=mapping, require_grades=False)
+    assert table.column("grade") == [1, None]
+    with pytest.raises(DataError, match="no column 'stars'"):
+        read_pairs(files, columns=mapping)
+
+
+@pytest.mark.parametrize("header", ["star", "label", " Rating_stars", "Grade"])
+def test_a_misspelt_grade_column_is_never_read_as_no_grades(tmp_path, header):
+    path = write(tmp_path / "a.csv", f"q,item,{header}", "a,b,1")
+    with pytest.raises(DataError, match="no column 'stars'"):
+        read_pairs(path, columns={"query": "q", "grade": "stars"}, require_grades=False)
+
+
 def test_filter_comes_before_the_checks(tmp_path):
     path = write(
         tmp_path / "a.jsonl", row(split="train"), row(label="?", item="", split="pool"), row("b", n=3, split="dev")

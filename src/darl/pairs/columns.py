@@ -48,7 +48,8 @@ def darl_names(
         found: the source's columns.
         columns: {darl's name: the source's name}; what it does not name is found by name or alias.
         where: the source's name in messages.
-        require_grades: whether a grade column must be there.
+        require_grades: whether a grade column must be there. Where it need not, a file without the mapped one, and
+            without one that might be meant by it, is read as ungraded.
 
     A column that already bears a name which the mapping gives to another is kept as ``<name>_original``;
     a source's own ``row`` and ``file`` are kept as ``source_row`` and ``source_file``.
@@ -62,6 +63,8 @@ def darl_names(
     new_names: dict[str, str] = {}  # theirs → ours
     for ours, theirs in (columns or {}).items():
         if theirs not in found:
+            if ours == "grade" and not require_grades and not _like_a_grade(theirs, found):
+                continue  # a file of ungraded pairs beside graded ones, read with the same mapping
             raise missing_column(theirs, found, where)
         new_names[theirs] = ours
     needed = ("query", "item", "grade") if require_grades else ("query", "item")
@@ -85,6 +88,13 @@ def darl_names(
         if name not in new_names:
             new_names[name] = f"source_{name}" if name in PROVENANCE else f"{name}_original" if name in taken else name
     return {ours: theirs for theirs, ours in new_names.items()}
+
+
+def _like_a_grade(name: str, found: Sequence[str]) -> bool:
+    """Whether a column is there that the user may have meant: silence would then lose their grades."""
+    lowered = [column.strip().casefold() for column in found]
+    known = {"grade", *ALIASES["grade"]}
+    return bool(known.intersection(lowered) or difflib.get_close_matches(name.casefold(), lowered, n=1, cutoff=0.5))
 
 
 def filter_mask(table: pa.Table, where: Mapping[str, Any] | None, *, source: str) -> np.ndarray:
