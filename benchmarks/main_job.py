@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,10 +30,13 @@ from darl.storage import atomic_write_json
 from darl.training.pipeline import fit
 from machine import commit, machine
 from paired import Figures, difference, figures_of, over_seeds
+from reads import note_reading
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "main_job.json"
+SUITES = ("patents", "retail", "health_zh", "esci")
 SHOWN = ("macro_f1", "qwk", "accuracy", "ece", "nll")
+RANKED = ("esci",)  # suites whose queries have items enough for nDCG
 DRAWS = 2000
 
 PLAIN = [
@@ -51,7 +55,7 @@ METHODS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", required=True, choices=["patents", "retail", "health_zh"])
+    parser.add_argument("--suite", required=True, choices=SUITES)
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--kind", default="full", choices=["full", "lora"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -71,7 +75,8 @@ def main() -> None:
         f"data.train.sample={args.train}",
         *args.set,
     ]
-    sized = ["data.dev_id", "data.dev_ood", *(f"data.tests.{tier}" for tier in ("id", "near", "far"))]
+    data = load_recipe(recipe_file, shared).data
+    sized = ["data.dev_id", *(["data.dev_ood"] if data.dev_ood else []), *(f"data.tests.{tier}" for tier in data.tests)]
     fits: list[tuple[str, int, Recipe, Path]] = []
     for seed in args.seeds:
         for method in args.methods:
@@ -81,6 +86,8 @@ def main() -> None:
                 overrides += [f"{key}.sample={args.test}" for key in keys]
             folder = args.runs / args.suite / f"{args.backbone}-{args.kind}-{args.train}" / method / f"seed{seed}"
             fits.append((method, seed, load_recipe(recipe_file, overrides), folder))
+            read = {"benchmark": "main_job", "suite": args.suite, "tests": list(data.tests), "method": method}
+            note_reading(read | {"settings": overrides, "train": args.train})
     predictions: dict[str, dict[int, dict[str, Any]]] = {}
     seconds: dict[str, list[float]] = {}
     for (method, seed, recipe, folder), took in zip(fits, fit_all(fits, args.workers), strict=True):
@@ -89,11 +96,12 @@ def main() -> None:
             tier: dict(np.load(folder / f"predictions-{tier}.npz")) for tier in recipe.data.tests
         }
     scale = fits[0][2].grades.scale()
-    rows = summarise(predictions, scale, seconds)
+    shown = (*SHOWN, "ndcg@10") if args.suite in RANKED else SHOWN
+    rows = summarise(predictions, scale, seconds, shown)
     for row in rows:
         row |= {"suite": args.suite, "backbone": args.backbone, "kind": args.kind, "train": args.train}
         row |= {"set": args.set, "baseline": args.baseline, "commit": commit()}
-    show(rows)
+    show(rows, shown)
     save(rows, args)
 
 
@@ -109,38 +117,40 @@ def _fit(recipe: Recipe, folder: Path, *, quiet: bool = True) -> float:
     return fit(recipe, run=folder, quiet=quiet).metrics["seconds"]
 
 
-def summarise(predictions: dict, scale: GradeScale, seconds: dict[str, list[float]]) -> list[dict]:
+def summarise(
+    predictions: dict, scale: GradeScale, seconds: dict[str, list[float]], shown: Sequence[str] = SHOWN
+) -> list[dict]:
     """Mean and deviation over seeds of every figure, and darl's paired differences to each baseline."""
     rows = []
     tiers = list(next(iter(next(iter(predictions.values())).values())))
     for tier in tiers:
         found: dict[str, dict[int, Figures]] = {
-            method: {seed: figures_of(p[tier], scale, SHOWN, DRAWS) for seed, p in seeds.items()}
+            method: {seed: figures_of(p[tier], scale, shown, DRAWS) for seed, p in seeds.items()}
             for method, seeds in predictions.items()
         }
         for method, runs in found.items():
             row: dict[str, Any] = {"method": method, "tier": tier, "seeds": sorted(runs)}
-            for metric in SHOWN:
+            for metric in shown:
                 row[metric], row[f"{metric}_sd"] = over_seeds(runs, metric)
             row["seconds"] = float(np.mean(seconds[method]))
             if method != "darl" and "darl" in found:
-                row["darl_minus_this"] = {metric: difference(runs, found["darl"], metric) for metric in SHOWN}
+                row["darl_minus_this"] = {metric: difference(runs, found["darl"], metric) for metric in shown}
             rows.append(row)
     return sorted(rows, key=lambda row: list(predictions).index(row["method"]))
 
 
-def show(rows: list[dict]) -> None:
+def show(rows: list[dict], shown: Sequence[str] = SHOWN) -> None:
     first = rows[0]
     print(
         f"\n{first['suite']}, {first['backbone']} ({first['kind']}), {first['train']} training pairs, "
         f"seeds {first['seeds']}"
     )
     for row in rows:
-        figures = "  ".join(f"{METRICS[m].label} {row[m]:.3f}±{row[m + '_sd']:.3f}" for m in SHOWN)
+        figures = "  ".join(f"{METRICS[m].label} {row[m]:.3f}±{row[m + '_sd']:.3f}" for m in shown)
         print(f"{row['tier']:>5} {row['method']:<14} {figures}  {row['seconds']:.0f} s")
     for row in rows:
         for metric, (gain, low, high) in row.get("darl_minus_this", {}).items():
-            if metric in ("macro_f1", "qwk", "ece"):
+            if metric in ("macro_f1", "qwk", "ece", "ndcg@10"):
                 print(f"{row['tier']:>5} darl − {row['method']}: {metric} {gain:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
@@ -164,7 +174,7 @@ def save(rows: list[dict], args: argparse.Namespace) -> None:
 
 
 def headline(rows: list[dict]) -> dict[str, float]:
-    """Per suite, backbone and baseline: ECE ratio and worst macro-F1 and QWK gain over the tiers."""
+    """Per suite, backbone, size and baseline: ECE ratio and worst macro-F1 and QWK gain over the tiers."""
     out: dict[str, float] = {}
     for row in rows:
         if "darl_minus_this" not in row:
@@ -172,7 +182,7 @@ def headline(rows: list[dict]) -> dict[str, float]:
         same = ("suite", "backbone", "kind", "train", "set", "baseline", "tier")
         ours = next(r for r in rows if r["method"] == "darl" and all(r[k] == row[k] for k in same))
         baseline = "_".join([row["method"], *row["baseline"]])
-        setting = "_".join([row["suite"], row["backbone"], row["kind"], *row["set"]])
+        setting = "_".join([row["suite"], row["backbone"], row["kind"], str(row["train"]), *row["set"]])
         name = f"{setting}_{baseline}_{row['tier']}"
         out[f"{name}_ece_ratio"] = ours["ece"] / row["ece"]
         out[f"{name}_f1_gain"] = ours["macro_f1"] - row["macro_f1"]

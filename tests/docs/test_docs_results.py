@@ -22,9 +22,9 @@ def row(start: str) -> list[str]:
 
 
 MAIN_JOB = {
-    "patents": "patents_minilm-l6_full_tune.epochs=6_cross_entropy",
-    "health_zh": "health_zh_me5-small_full_tune.epochs=5_cross_entropy",
-    "retail": "retail_minilm-l6_full_tune.epochs=4_cross_entropy",
+    "patents": "patents_minilm-l6_full_2000_tune.epochs=6_cross_entropy",
+    "health_zh": "health_zh_me5-small_full_1500_tune.epochs=5_cross_entropy",
+    "retail": "retail_minilm-l6_full_4000_tune.epochs=4_cross_entropy",
 }
 
 
@@ -49,7 +49,7 @@ def test_the_main_job_with_an_llm(suite: str, label: str, metric: str, within: f
     figures = headline("main_job-gpu")
     for cell, split in zip(row(f"LLM {suite} {label}"), ("id", "near", "far"), strict=True):
         shown = float(cell.split()[0].replace("−", "-"))
-        name = f"{suite}_smollm2-135m_full_tune.epochs=3_tune.start=verbalizer_verbalizer_{split}_{metric}"
+        name = f"{suite}_smollm2-135m_full_2000_tune.epochs=3_tune.start=verbalizer_verbalizer_{split}_{metric}"
         assert shown == pytest.approx(figures[name], abs=within)
 
 
