@@ -10,7 +10,16 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import log_softmax, softmax
 
 from darl.errors import DataError, EmptySplitError
-from darl.training.calibrate import HIGHEST, LOWEST, DevLogits, Scaling, calibrate, fit_shifts, fit_temperature
+from darl.training.calibrate import (
+    HIGHEST,
+    LOWEST,
+    DevLogits,
+    Scaling,
+    calibrate,
+    evidence_of,
+    fit_shifts,
+    fit_temperature,
+)
 
 
 def nll(logits: np.ndarray, grades: np.ndarray, temperature: float) -> float:
@@ -34,10 +43,10 @@ def test_a_known_temperature_is_found_again(temperature: float) -> None:
 LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-50, 50, width=32))
 
 
-@given(LOGITS, st.integers(0, 10**6))
-def test_dev_never_gets_worse(logits: np.ndarray, seed: int) -> None:
+@given(LOGITS, st.integers(0, 10**6), st.sampled_from([1.0, 20.0, np.inf]))
+def test_dev_never_gets_worse(logits: np.ndarray, seed: int, evidence: float) -> None:
     grades = np.random.default_rng(seed).integers(0, 3, len(logits))
-    temperature = fit_temperature(logits, grades)
+    temperature = fit_temperature(logits, grades, evidence=evidence)
     assert nll(logits, grades, temperature) <= nll(logits, grades, 1.0) + 1e-12
     assert LOWEST <= temperature <= HIGHEST
 
@@ -111,6 +120,38 @@ def test_shifts_are_taken_only_where_they_pay() -> None:
     assert sum(map(bool, needless)) <= 6
     assert all(abs(b) < 0.35 for shifts in needless for b in shifts)  # chance's own, and small
     assert all(chosen([0.0, 1.0, 0.0]))
+
+
+def test_evidence_lies_between_queries_and_pairs() -> None:
+    """Kish's effective size; weights of other sizes leave it, unequal ones lower it."""
+    groups = np.repeat(np.arange(20), 5)
+    assert evidence_of(np.ones(100), np.arange(100)) == pytest.approx(100)
+    assert evidence_of(np.full(100, 0.01), groups) == pytest.approx(100 / (1 + 4 * 0.2))
+    assert evidence_of(np.r_[np.full(50, 3.0), np.ones(50)], groups) < 100 / (1 + 4 * 0.2)
+    assert evidence_of(np.r_[np.ones(50), np.zeros(50)], groups) == pytest.approx(50 / (1 + 4 * 0.2))
+
+
+def test_less_evidence_leaves_more_as_it_was() -> None:
+    dev = drawn(2000, [0.0, 1.0, -1.0], 4, temperature=3.0)
+    found = [fit_shifts(dev.logits, dev.grades, evidence=n) for n in (np.inf, 1000, 30, 3, 0.01)]
+    sizes = [abs(np.log(each.temperature)) for each in found], [np.ptp(each.shifts) for each in found]
+    for size in sizes:
+        assert size == sorted(size, reverse=True)
+        assert size[-1] < 0.02
+        assert size[1] == pytest.approx(size[0], rel=0.05)  # a thousand pairs outvote the prior
+    alone = [fit_temperature(dev.logits, dev.grades, evidence=n) for n in (np.inf, 30, 3)]
+    assert alone == sorted(alone, reverse=True)
+
+
+def test_few_queries_do_not_spoil_a_calibrated_model() -> None:
+    """Ten queries of three pairs: the least NLL on them is far from calibrated, the prior keeps most of what was."""
+    far, kept = [], []
+    for seed in range(40):
+        dev, new = drawn(30, [0.0, 0.0, 0.0], seed, 1.0), drawn(3000, [0.0, 0.0, 0.0], 1000 + seed, 1.0)
+        ways = fit_shifts(dev.logits, dev.grades), calibrate(dev, None, share=0.3, shifts=True, seed=0)[0]
+        for losses, way in zip((far, kept), ways, strict=True):
+            losses.append(nll(way.of(new.logits), new.grades, 1.0) - nll(new.logits, new.grades, 1.0))
+    assert np.mean(kept) < 0.5 * np.mean(far)
 
 
 def test_shifted_traffic_counts_by_its_share() -> None:
