@@ -13,7 +13,7 @@ from ablation_rungs import RUNGS, comparisons
 from ablation_runs import CALIBRATION, Setting, about_of, read_predictions, settings_of
 from darl.evaluation.intervals import statistics_draws
 from darl.grades import GradeScale
-from darl.training.calibrate import fit_temperature
+from darl.training.calibrate import evidence_of, fit_temperature
 from paired import DRAWS, Figures, Prediction, difference, level_of, middle_recall, over_seeds, statistics_of
 
 AS_MADE = ("accuracy", "macro_f1", "qwk", "ece", "nll")
@@ -26,8 +26,10 @@ Found = Mapping[str, Mapping[int, Path]]  # rung → seed → folder
 
 
 def calibrated(prediction: Prediction, held_out: Prediction) -> dict[str, np.ndarray]:
-    """The prediction with its probabilities at the temperature that is best on held-out pairs; the grades stay."""
-    T = fit_temperature(np.log(np.maximum(held_out["probabilities"], LEAST)), held_out["grades"])
+    """The prediction at the temperature that `darl fit` would find on held-out pairs; the grades stay."""
+    grades = held_out["grades"]
+    evidence = evidence_of(np.ones(len(grades)), held_out["groups"])
+    T = fit_temperature(np.log(np.maximum(held_out["probabilities"], LEAST)), grades, evidence=evidence)
     logits = np.log(np.maximum(prediction["probabilities"], LEAST))
     return {**prediction, "probabilities": softmax(logits / T, axis=1)}
 
