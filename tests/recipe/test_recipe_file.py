@@ -170,7 +170,7 @@ loss: {class_weights: {a: 1}}
     assert found["tune.precision"].mend == "did you mean 'bfloat16'?"
     assert "whole number" in found["tune.checkpoints"].what
     assert "enabled: false" in (found["interpolate"].mend or "")
-    assert found["epochs"].mend == "did you mean tune.epochs?"
+    assert found["epochs"].mend == "did you mean match.epochs or tune.epochs?"
     assert "sample" in (found["data.tests.far.sampl"].mend or "")
     assert found["data.tests.far.path"].what == "is missing"
     assert "loss.class_weights" in found

@@ -54,6 +54,7 @@ def recipe_dict(world: dict[str, str], backbone: Path, /, **changes: Any) -> dic
             "tests": {"id": world["test_id"], "far": world["test_far"]},
         },
         "loss": "cross_entropy",
+        "match": {"enabled": False},  # a stage of its own tests
         "probe": {"l2": [0.01, 0.1], "max_iterations": 50},
         "tune": {"epochs": 2, "batch_size": 12, "learning_rate": 0.003, "checkpoints": 4, "precision": "float32"},
         "interpolate": {"alphas": [0.5, 1.0], "max_id_loss": 0.05, "min_gain": 0.0},

@@ -116,6 +116,35 @@ def test_a_killed_run_resumes_to_the_same_model(
     assert_same_model(tmp_path / "run", undisturbed)
 
 
+MATCHING = {
+    "before the first checkpoint": Kill("darl.training.trainer:MarkWhole.on_step_end", 3),
+    "between checkpoints": Kill("darl.training.trainer:MarkWhole.on_step_end", 12),
+    "learnt, and not written down": Kill("darl.training.match:save_file"),
+    "written but not finished": Kill("os:rename", argument="match.partial"),
+}
+
+
+@pytest.fixture(scope="module")
+def matched(world: dict[str, str], tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+    """A recipe that matches first, and its undisturbed run."""
+    match = {"enabled": True, "pairs": 200, "learning_rate": 0.003}
+    recipe = recipe_dict(world, tiny_encoder, match=match, tune={"start": "probe"}, ood={"enabled": False})
+    run = tmp_path_factory.mktemp("matched") / "run"
+    assert run_in_process(recipe, run) == 0
+    return recipe, run
+
+
+@pytest.mark.parametrize("point", MATCHING)
+def test_killed_while_matching_it_resumes_to_the_same_model(
+    point: str, matched: tuple[dict, Path], tmp_path: Path
+) -> None:
+    recipe, undisturbed = matched
+    assert run_in_process(recipe, tmp_path / "run", MATCHING[point]) == -signal.SIGKILL
+    assert stage_files(tmp_path / "run") == {}
+    assert run_in_process(recipe, tmp_path / "run") == 0
+    assert_same_model(tmp_path / "run", undisturbed)
+
+
 # kind of tuning: what it changes in the recipe, and a step between two checkpoints
 KINDS = {
     "best epoch": ({"start": "random", "keep": "best", "epochs": 3}, 13),

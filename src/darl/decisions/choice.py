@@ -16,6 +16,7 @@ from darl.grades import GradeScale
 
 TAUS = (0.25, 0.5, 0.75, 1.0)
 PLAIN = "argmax before shifts"
+FEW_QUERIES = 50  # with so many a gain must exceed √2 standard errors
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ def choose_rule(
     Each candidate is fitted on the queries of all folds but one and decides the held fold; the held
     decisions of all folds together give its figure. Its gain over argmax has a standard error (200 resamples
     of whole queries, the same for both). A candidate may replace argmax only where its gain exceeds **both**
-    one standard error (the one-standard-error rule of Breiman et al. 1984, argmax being the simplest) and
-    `margin`; of those the largest gain wins and is refitted on all of dev. This is no significance test: a
-    switch made by chance is one between rules that are about equal.
+    √(1 + 50 / q) standard errors, q being dev's queries, and `margin`; of those the largest gain wins and is
+    refitted on all of dev. With many queries that is the one-standard-error rule (Breiman et al. 1984, argmax being
+    the simplest), no significance test: a switch made by chance is one between rules that are about equal. With few
+    it is not: the rule refitted on ten queries scatters more than their resamples tell (experiment 45).
 
     With ``shifted``, the gain is (1 − s) · gain on dev + s · gain on shifted traffic, s = ``shift_share``, and the
     thresholds are fitted to both in these shares: rules bend to dev's mix of grades, and other traffic has another.
@@ -134,6 +136,7 @@ def choose_rule(
     default = next(iter(fits))
     start: tuple[Held, Held | None] | None = None
     table: list[Candidate] = []
+    stricter = (1 + FEW_QUERIES / known.resamples.shape[1]) ** 0.5
     best, best_gain = default, 0.0
     for name, fit in fits.items():
         held = None if fit is None else held_out(fit, known, other, judge, K)
@@ -143,7 +146,7 @@ def choose_rule(
             continue
         start = start or held
         gain, error, lost = gain_of(held, start, share)
-        wins, harms = gain > max(error, margin), lost > max_shifted_loss
+        wins, harms = gain > max(error * stricter, margin), lost > max_shifted_loss
         note = f"beats {default}" if wins else f"within noise of {default}" if gain > 0 else f"not above {default}"
         if wins and harms:
             note += f", but gives up {lost:.4f} on shifted traffic"

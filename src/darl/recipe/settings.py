@@ -74,6 +74,27 @@ class TeacherSettings(Settings):
 # ---------------------------------------------------------------------------------------------- stages
 
 
+class MatchSettings(Settings):
+    """Before probing, the backbone learns to match as a reader of pairs what it can match as an embedder of texts."""
+
+    enabled: Literal["auto"] | bool = Field(
+        default="auto",
+        description="auto: encoders whose embeddings' cosine of query and item rises with the grades of train",
+    )
+    teacher: str | None = Field(
+        default=None, description="a backbone that embeds texts, to learn from; default: the recipe's own"
+    )
+    pairs: int = Field(
+        default=12_000, ge=100, description="query–item pairs of train and `data.pool` it learns on; no label is read"
+    )
+    epochs: float = Field(default=1.0, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, description="default: as for tuning from a random head")
+    min_agreement: float = Field(
+        default=0.15, ge=0, le=1, description="auto: rank correlation of cosine and grade on train that is worth it"
+    )
+    reuse: str | None = Field(default=None, description="the folder of a run whose matched backbone to take")
+
+
 class ProbeSettings(Settings):
     """A linear head on the frozen backbone."""
 
@@ -234,6 +255,7 @@ class Recipe(Settings):
     teacher: TeacherSettings | None = Field(
         default=None, description="distil this model; `data.train` may then hold ungraded pairs"
     )
+    match: MatchSettings = MatchSettings()
     probe: ProbeSettings = ProbeSettings()
     tune: TuneSettings = TuneSettings()
     interpolate: InterpolateSettings = InterpolateSettings()

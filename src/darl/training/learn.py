@@ -1,8 +1,10 @@
-"""The learning stages of a run: probe, tune from each start, and the choice of start and α on dev."""
+"""The learning stages of a run: match, probe, tune from each start, and the choice of start and α on dev."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from darl.training.calm import calm
 from darl.training.dev import DevJudge
 from darl.training.frozen import base_features_wanted, save_frozen
 from darl.training.interpolate import Candidate, choose, interpolate
+from darl.training.match import match_stage
 from darl.training.probe import fit_probe
 from darl.training.processes import is_main
 from darl.training.run import Run, Stage
@@ -29,6 +32,7 @@ from darl.training.starts import (
     WEIGHTS,
     class_weights,
     fresh_model,
+    load_matched,
     make_recipe_loss,
     start_model,
     starts_of,
@@ -38,12 +42,15 @@ from darl.training.trainer import total_steps
 from darl.training.tune import objective_value, tune_model
 from darl.training.verbalizer import tune_verbalizer
 
+Begin = Callable[[str], RelevanceModel]
+"""What tuning starts from, by its name, to the model as it is then."""
+
 
 def learn_stages(
     recipe: Recipe, splits: Splits, run: Run, reporter: Reporter, *, before: tuple[Stage, ...] = ()
 ) -> list[Stage]:
-    """Run probe, tune and interpolate, and where the recipe names a model from before new labels, the choice between
-    that one and this; the last stage's folder holds the chosen weights.
+    """Run match, probe, tune and interpolate, and where the recipe names a model from before new labels, the choice
+    between that one and this; the last stage's folder holds the chosen weights.
 
     Args:
         before: stages that the splits depend on.
@@ -56,25 +63,29 @@ def learn_stages(
     if recipe.teacher is not None:
         tuning["share"] = recipe.teacher.share
     stages: list[Stage] = []
-    starts, probe = starts_of(recipe), None
+    starts, probe, matched = starts_of(recipe), None, None
     if "probe" in starts:
+        found = match_stage(recipe, splits, run, reporter, before=before)
+        matched = found if found and found.result["used"] else None
+        stages += [found] if found else []
         probe = run.stage(
             "probe",
             inputs | {"probe": recipe.probe.model_dump(mode="json"), "dropout": recipe.tune.dropout},
-            lambda folder: _probe(recipe, splits, folder, reporter),
-            after=before,
+            lambda folder: _probe(recipe, splits, folder, matched, reporter),
+            after=(found,) if found else before,
         )
         stages.append(probe)
         reporter.say(
             f"probe: λ={probe.result['l2']:g}, "
             f"dev {probe.result['objective']} {probe.result['dev_objective']:.4f}{_again(probe)}"
         )
+    begin = partial(start_model, recipe, probe=probe, matched=matched)
     tuned = []
     for start in starts:
         stage = run.stage(
             f"tune-{start}",
             tuning,
-            lambda folder, start=start: _tune(recipe, splits, folder, start, probe, reporter),
+            lambda folder, start=start: _tune(recipe, splits, folder, start, begin, reporter),
             after=(probe,) if probe and start == "probe" else before,
             collective=True,
         )
@@ -86,7 +97,7 @@ def learn_stages(
     chosen = run.stage(
         "interpolate",
         judging | {"interpolate": recipe.interpolate.model_dump(mode="json", exclude={"before"})},
-        lambda folder: _interpolate(recipe, splits, folder, dict(zip(starts, tuned, strict=True)), probe, reporter),
+        lambda folder: _interpolate(recipe, splits, folder, dict(zip(starts, tuned, strict=True)), begin, reporter),
         after=tuple(stages),
     )
     reporter.say(f"interpolate: {chosen.result['why']}{_again(chosen)}")
@@ -101,9 +112,12 @@ def _again(stage: Stage) -> str:
     return " (done before)" if stage.reused else ""
 
 
-def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> dict[str, Any]:
+def _probe(recipe: Recipe, splits: Splits, folder: Path, matched: Stage | None, reporter: Reporter) -> dict[str, Any]:
     model = fresh_model(recipe)
     features, frozen, spec = {}, {}, base_features_wanted(recipe)
+    if matched is not None:  # then these are no features of the frozen base
+        load_matched(model, matched)
+        spec = None
     for name, table in (("train", splits.train), ("dev_id", splits.dev_id)):
         with reporter.bar(f"probe: features of {name}", len(table)) as advance:
             features[name], frozen[name] = head_and_pooled_features(
@@ -136,13 +150,11 @@ def _probe(recipe: Recipe, splits: Splits, folder: Path, reporter: Reporter) -> 
     return {"l2": probe.l2, "table": probe.table, "objective": recipe.objective, "dev_objective": value}
 
 
-def _tune(
-    recipe: Recipe, splits: Splits, folder: Path, start: str, probe: Stage | None, reporter: Reporter
-) -> dict[str, Any]:
+def _tune(recipe: Recipe, splits: Splits, folder: Path, start: str, begin: Begin, reporter: Reporter) -> dict[str, Any]:
     train, dev, finished = splits.train, splits.dev_id, folder / "logged.json"
     if finished.is_file():  # killed between the last step and the end of the stage
         return read_json(finished)
-    model = start_model(recipe, start, probe)
+    model = begin(start)
     encoded = model.encode(train)
     kind = "" if recipe.tune.kind == "full" else f", {recipe.tune.kind}"
     logged: dict[str, Any] = {"steps": 0}
@@ -179,7 +191,7 @@ def _interpolate(
     splits: Splits,
     folder: Path,
     tuned: dict[str, Stage],
-    probe: Stage | None,
+    begin: Begin,
     reporter: Reporter,
 ) -> dict[str, Any]:
     settings = recipe.interpolate
@@ -191,7 +203,7 @@ def _interpolate(
     worth_choosing = len(places) > 1
     with reporter.bar("interpolate: dev", len(places) * judge.pairs if worth_choosing else 0) as advance:
         for start, stage in tuned.items():
-            ends = _start_state(recipe, start, probe, settings.start), load_file(stage.folder / WEIGHTS)
+            ends = _start_state(recipe, start, begin, settings.start), load_file(stage.folder / WEIGHTS)
             for alpha in (a for s, a in places if s == start):
                 candidates.append(
                     judge.candidate(start, alpha, interpolate(*ends, alpha), advance)
@@ -202,7 +214,7 @@ def _interpolate(
     best, why = choose(candidates, plain=plain, max_id_loss=settings.max_id_loss, min_gain=settings.min_gain)
     if not worth_choosing:
         why = f"nothing to choose: tuned from {plain.start}, no interpolation"
-    ends = _start_state(recipe, best.start, probe, settings.start), load_file(tuned[best.start].folder / WEIGHTS)
+    ends = _start_state(recipe, best.start, begin, settings.start), load_file(tuned[best.start].folder / WEIGHTS)
     save_file(interpolate(*ends, best.alpha), folder / WEIGHTS)
     return {
         "start": best.start,
@@ -212,7 +224,7 @@ def _interpolate(
     }
 
 
-def _start_state(recipe: Recipe, start: str, probe: Stage | None, end: str) -> dict[str, torch.Tensor]:
+def _start_state(recipe: Recipe, start: str, begin: Begin, end: str) -> dict[str, torch.Tensor]:
     if end == "start":
-        return state_of(start_model(recipe, start, probe))
+        return state_of(begin(start))
     return state_of(RelevanceModel.from_pretrained(end, trust_remote_code=recipe.backbone.trust_remote_code))

@@ -1,6 +1,6 @@
 """One run: a recipe to a run folder, stage by stage, resumable.
 
-splits → (teacher) → probe → tune (from each start) → interpolate → (augment) → calibrate → model → evaluate
+splits → (teacher) → (match) → probe → tune (from each start) → interpolate → (augment) → calibrate → model → evaluate
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from darl.storage import (
     storage_errors,
 )
 from darl.training.finish import finish_stage
+from darl.training.itself import ALONE
 from darl.training.learn import learn_stages
 from darl.training.processes import barrier, device, is_main
 from darl.training.run import Run, Stage
@@ -69,6 +70,10 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
     before: tuple[Stage, ...] = ()
     if recipe.teacher is not None:
         splits, before = teach(recipe, splits, run, reporter)
+        if recipe.match.reuse is None and (run.folder / ALONE / "stages").is_dir():  # it was matched on the same texts
+            recipe = recipe.model_copy(
+                update={"match": recipe.match.model_copy(update={"reuse": str(run.folder / ALONE)})}
+            )
     learned = learn_stages(recipe, splits, run, reporter, before=before)
     finished = finish_stage(recipe, splits, run, learned, reporter)
     model_path = run.folder / "model"

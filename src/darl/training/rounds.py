@@ -115,6 +115,8 @@ def round_recipe(recipe: Recipe, folder: Path, number: int) -> Recipe:
     ]
     data = recipe.data.model_copy(update={"train": [*recipe.data.train, *labelled]})
     changes: dict[str, Any] = {"name": f"{recipe.name}-round-{number}", "data": data, "rounds": None}
+    if number and recipe.match.reuse is None:  # its texts are the same in every round
+        changes["match"] = recipe.match.model_copy(update={"reuse": str(round_folder(root, 0))})
     if number and settings.fall_back:
         before = str(round_folder(root, number - 1))
         changes["interpolate"] = recipe.interpolate.model_copy(update={"before": before})

@@ -34,8 +34,8 @@ from darl.storage import atomic_write_json, atomic_write_text, read_json, stable
 from darl.training.processes import barrier, is_main
 
 PACKAGES = ("darl", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scikit-learn", "pyarrow")
-# these do not change what was computed; where labels come from is nothing to the labels themselves
-COSMETIC = {"name", "output", "evaluate", "rounds.count", "rounds.labels"}
+# these do not change what was computed; where labels or weights come from is nothing to these themselves
+COSMETIC = {"name", "output", "evaluate", "rounds.count", "rounds.labels", "match.reuse"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from darl.errors import BackboneError, RecipeError
 from darl.losses import GradeLoss, make_loss
 from darl.model import RelevanceModel
 from darl.model.backbones import is_decoder, load_tokenizer, resolve_backbone
-from darl.model.head import set_head
+from darl.model.head import head_name, set_head
 from darl.model.template import PairTemplate
 from darl.pairs import PairTable
 from darl.recipe.settings import Recipe
@@ -99,15 +99,31 @@ def class_weights(recipe: Recipe, train: PairTable) -> torch.Tensor | None:
     return torch.tensor(chosen, dtype=torch.float32)
 
 
-def start_model(recipe: Recipe, start: str, probe: Stage | None) -> RelevanceModel:
-    """The model as tuning begins: fresh, with the probed head, or with the verbalizer's."""
+def start_model(
+    recipe: Recipe, start: str, *, probe: Stage | None = None, matched: Stage | None = None
+) -> RelevanceModel:
+    """The model as tuning begins: fresh, with the probed head (on the matched backbone), or with the verbalizer's."""
     model = fresh_model(recipe)
     if start == "probe":
         assert probe is not None
+        if matched is not None:
+            load_matched(model, matched)
         head = load_file(probe.folder / "head.safetensors")
         set_head(model.network, head["weight"], head.get("bias"))
     elif start == "verbalizer":
         zero_shot(model, grade_words(recipe))
+    return model
+
+
+def load_matched(model: RelevanceModel, stage: Stage) -> RelevanceModel:
+    """``model`` with the matched backbone, in place; its head stays as it is."""
+    head = head_name(model.network) + "."
+    state = {name: tensor for name, tensor in load_file(stage.folder / WEIGHTS).items() if not name.startswith(head)}
+    own = {name for name in model.network.state_dict() if not name.startswith(head)}
+    if own != set(state):
+        raise RecipeError("the matched weights are of another backbone", where="match.reuse")
+    model.network.load_state_dict(state, strict=False)
+    model.network.eval()
     return model
 
 

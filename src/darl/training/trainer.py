@@ -13,15 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from darl.errors import DivergedError, RecipeError, StorageError
+from darl.model import RelevanceModel
 from darl.progress import Advance
 from darl.recipe.settings import TuneSettings
 from darl.training.checkpoints import drop_broken_checkpoints, is_disk_error, last_whole_checkpoint, mark_whole
+from darl.training.packing import as_batch
 from darl.training.processes import barrier, is_main, world_size
 from darl.training.trackers import tensorboard, with_trackers
 
@@ -31,6 +34,19 @@ LossOf = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 
 ASIDE = ("grades", "weights", "targets", "share")  # for the loss, not for the model
 PACKED = "pairs"  # a batch that is not padded
+
+
+def make_collate(model: RelevanceModel, packed: Packed | None) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Rows to a batch, padded or packed, with what is for the loss alone beside it."""
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        aside = {"grades": torch.tensor([row.pop("grades") for row in rows])} if "grades" in rows[0] else {}
+        for name in ASIDE[1:]:
+            if name in rows[0]:
+                aside[name] = torch.tensor(np.array([row.pop(name) for row in rows], dtype=np.float32))
+        return aside | ({PACKED: as_batch(rows)} if packed is not None else model.encoder.pad(rows))
+
+    return collate
 
 
 class Rows(Dataset):

@@ -22,10 +22,10 @@ from darl.progress import Advance
 from darl.recipe.settings import LoraSettings, Recipe, TuneSettings
 from darl.training.dropout import set_dropout
 from darl.training.lower_layers import layer_stack, lower_layers
-from darl.training.packing import as_batch, packed_forward
+from darl.training.packing import packed_forward
 from darl.training.processes import is_main
 from darl.training.splits import SoftTargets
-from darl.training.trainer import PACKED, train
+from darl.training.trainer import make_collate, train
 
 
 def tune_model(
@@ -78,15 +78,6 @@ def tune_model(
             packed = replace(packed, lower=lower)
             rows = [row | {"row": number} for number, row in enumerate(rows)]
 
-    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        aside = {"grades": torch.tensor([row.pop("grades") for row in rows])}
-        for name in ("weights", "targets", "share"):
-            if name in rows[0]:
-                aside[name] = torch.tensor(np.array([row.pop(name) for row in rows], dtype=np.float32))
-        if packed is not None:
-            return aside | {PACKED: as_batch(rows)}
-        return model.encoder.pad(rows) | aside
-
     def objective(out: Any) -> float:
         logits = out.predictions[0] if isinstance(out.predictions, tuple) else out.predictions
         return objective_value(recipe.objective, out.label_ids, np.asarray(logits).argmax(1), model.scale.size)
@@ -95,7 +86,7 @@ def tune_model(
         logged = train(
             network,
             rows,
-            collate,
+            make_collate(model, packed),
             loss_of,
             settings,
             folder / "checkpoints",
