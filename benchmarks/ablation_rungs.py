@@ -16,7 +16,8 @@ PLAIN = (UNMIXED, UNCALIBRATED, *UNDECIDED)
 TEMPERATURE_ALONE = ("calibrate.per_grade=false", "calibrate.shift_share=0")
 EVERY_WEIGHT = "tune.freeze_embeddings=false"
 # From here on a reference for the OOD scores is kept, which `darl select` needs; training does not read it.
-STAGES = ("tune.start=probe", UNCALIBRATED, "decide.rule=argmax")
+UNMATCHED = "match.enabled=false"  # the last rungs alone match first: those before were published without
+STAGES = ("tune.start=probe", UNMATCHED, UNCALIBRATED, "decide.rule=argmax")
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,19 @@ LADDER = (
     ),
     Rung("occ", "+ OCC", ("loss=occ", "tune.start=random", EVERY_WEIGHT, *PLAIN), baseline=True),
     Rung("frozen", "+ embeddings frozen", ("tune.start=random", *PLAIN), baseline=True),
-    Rung("lp_ft", "+ LP→FT", ("tune.start=probe", *PLAIN)),
+    Rung("lp_ft", "+ LP→FT", ("tune.start=probe", UNMATCHED, *PLAIN)),
     Rung("interpolation", "+ interpolation", STAGES, shares="lp_ft"),
     Rung("random_labels", "+ random labels", STAGES, labels="random"),
     Rung("dasa_labels", "+ DASA labels instead", STAGES, labels="dasa"),
-    Rung("finished", "every default, no labels", (), shares="lp_ft"),  # the better of two starts on dev
-    Rung("full", "full pipeline", (), shares="dasa_labels", before="finished", labels="dasa"),
+    Rung("finished", "calibrated and decided, no labels", (UNMATCHED,), shares="lp_ft"),  # the better of two starts
+    Rung("full", "the same with DASA labels", (UNMATCHED,), shares="dasa_labels", before="finished", labels="dasa"),
+    Rung("matched", "every default, no labels"),
+    Rung("matched_full", "full pipeline", before="matched", labels="dasa"),
 )
 
 # Kumar et al. 2022: a converged probe at its own size, then all weights by cross-entropy. A probe with λ = 1e-3 on
 # standardised features spreads its logits by about 1.2 (experiment 6).
-AS_PUBLISHED = ("loss=cross_entropy", "tune.start=probe", "probe.l2=[1e-3]", "probe.spread=1.2", EVERY_WEIGHT)
+AS_PUBLISHED = ("loss=cross_entropy", "tune.start=probe", "probe.l2=[1e-3]", "probe.spread=1.2", UNMATCHED, EVERY_WEIGHT)
 
 PEERS = (
     Rung("tfidf", "TF-IDF + logistic regression", peer=True, script="peers_tfidf"),
@@ -137,8 +140,12 @@ def comparisons(names: list[str], decoder: bool) -> list[tuple[str, str]]:
     ladder = [rung.name for rung in LADDER if rung.name in names]
     found = list(zip(ladder[1:], ladder, strict=False))
     # one bought labels and the other has none: two changes
-    found = [pair for pair in found if pair != ("finished", "dasa_labels")]
+    found = [pair for pair in found if pair not in (("finished", "dasa_labels"), ("matched", "full"))]
     found += [
+        ("matched", "finished"),
+        ("matched", naive(decoder)),
+        ("matched_full", "full"),
+        ("matched_full", naive(decoder)),
         ("finished", "interpolation"),
         ("finished", naive(decoder)),
         ("full", "dasa_labels"),

@@ -241,7 +241,7 @@ def borrow_stages(setting: Setting, rung: Rung, seed: int) -> None:
     twin = setting.run_folder(rung, seed, dev=not setting.dev)  # the same model, judged elsewhere
     lenders: list[tuple[Path, tuple[str, ...]]] = []
     if (twin / "rung.json").exists():
-        lenders.append((twin, ("probe", "tune-*", "interpolate", "augment", "finish")))
+        lenders.append((twin, ("match", "probe", "tune-*", "interpolate", "augment", "finish")))
     if rung.shares:
         lenders.append((setting.run_folder(RUNGS[rung.shares], seed), ("probe", "tune-*")))
     for lender, names in lenders:

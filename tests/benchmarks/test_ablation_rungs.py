@@ -22,7 +22,7 @@ def changed(one: str, other: str) -> list[str]:
 @pytest.mark.parametrize("name", RUNGS)
 def test_every_rung_is_a_recipe(name: str) -> None:
     recipe = recipe_of(name)
-    calibrated = ("finished", "full", "temperature", "tfidf", "st_cross_entropy", "st_binomial")
+    calibrated = ("finished", "full", "matched", "matched_full", "temperature", "tfidf", "st_cross_entropy", "st_binomial")
     assert recipe.calibrate.enabled == (name in calibrated)
 
 
@@ -31,12 +31,14 @@ def test_every_rung_is_a_recipe(name: str) -> None:
     [
         ("cross_entropy", "occ", {"loss.name"}),
         ("occ", "frozen", {"tune.freeze_embeddings"}),
-        ("frozen", "lp_ft", {"tune.start"}),
+        ("frozen", "lp_ft", {"tune.start", "match.enabled"}),  # plain tuning begins where matching cannot matter
         ("lp_ft", "interpolation", {"interpolate.enabled", "ood.enabled"}),
         ("random_labels", "dasa_labels", set()),
         ("interpolation", "finished", {"calibrate.enabled", "decide.rule", "tune.start"}),
         ("dasa_labels", "full", {"calibrate.enabled", "decide.rule", "tune.start"}),
         ("finished", "full", set()),
+        ("finished", "matched", {"match.enabled"}),
+        ("full", "matched_full", {"match.enabled"}),
         ("cross_entropy", "temperature", {"calibrate.enabled", "calibrate.per_grade", "calibrate.shift_share"}),
     ],
 )

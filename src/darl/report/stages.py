@@ -1,4 +1,4 @@
-"""What changed at each stage: probe, tuning, choice of start and α, calibration, decision rule."""
+"""What changed at each stage: matching, probe, tuning, choice of start and α, calibration, decision rule."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ def steps_of(run: FinishedRun) -> list[Step]:
     candidates = chosen.get("candidates", [])
     judged = candidates if len(candidates) > 1 else []  # one candidate alone is not judged; its figures are fillers
     steps = []
+    if matched := run.choice("match"):
+        steps.append(Step("match", matched["why"], None))
     if probe:
         at_start = _find(judged, "probe", 0.0)
         value = at_start["id_value"] if at_start else probe.get("dev_objective")

@@ -48,6 +48,7 @@ from darl.training.tune import freeze, with_learning_rate
 
 MATCH = "match"
 JUDGED_ON = 1000  # graded training pairs that say whether the cosine tells grades
+PER_SEEN = 4  # at most so many pairs are made for each that was seen: few texts have little more to say
 HELD_OUT = 0.05  # of the pairs: to tell what was learnt
 
 
@@ -143,7 +144,8 @@ def _match(recipe: Recipe, graded: PairTable, texts: PairTable, folder: Path, re
             embed(body, encoder, [before + text for text in some], convention.pooling, progress=advance)
             for before, some in ((convention.query, queries), (convention.item, items))
         )
-    pairs = make_match_pairs((asked, given), q, d, settings.pairs, np.random.default_rng(recipe.seed))
+    count = min(settings.pairs, PER_SEEN * len(texts))
+    pairs = make_match_pairs((asked, given), q, d, count, np.random.default_rng(recipe.seed))
     encoded = model.encode(queries=[queries[i] for i in pairs.query], items=[items[i] for i in pairs.item])
     result |= {"pairs": len(pairs)} | _learn(recipe, model, encoded, pairs.targets(), folder, reporter)
     result["why"] = (
