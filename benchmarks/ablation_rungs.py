@@ -83,7 +83,14 @@ LADDER = (
 
 # Kumar et al. 2022: a converged probe at its own size, then all weights by cross-entropy. A probe with λ = 1e-3 on
 # standardised features spreads its logits by about 1.2 (experiment 6).
-AS_PUBLISHED = ("loss=cross_entropy", "tune.start=probe", "probe.l2=[1e-3]", "probe.spread=1.2", UNMATCHED, EVERY_WEIGHT)
+AS_PUBLISHED = (
+    "loss=cross_entropy",
+    "tune.start=probe",
+    "probe.l2=[1e-3]",
+    "probe.spread=1.2",
+    UNMATCHED,
+    EVERY_WEIGHT,
+)
 
 PEERS = (
     Rung("tfidf", "TF-IDF + logistic regression", peer=True, script="peers_tfidf"),

@@ -22,7 +22,16 @@ def changed(one: str, other: str) -> list[str]:
 @pytest.mark.parametrize("name", RUNGS)
 def test_every_rung_is_a_recipe(name: str) -> None:
     recipe = recipe_of(name)
-    calibrated = ("finished", "full", "matched", "matched_full", "temperature", "tfidf", "st_cross_entropy", "st_binomial")
+    calibrated = (
+        "finished",
+        "full",
+        "matched",
+        "matched_full",
+        "temperature",
+        "tfidf",
+        "st_cross_entropy",
+        "st_binomial",
+    )
     assert recipe.calibrate.enabled == (name in calibrated)
 
 

@@ -85,7 +85,9 @@ class MatchSettings(Settings):
         default=None, description="a backbone that embeds texts, to learn from; default: the recipe's own"
     )
     pairs: int = Field(
-        default=12_000, ge=100, description="pairs of texts of train and `data.pool` it learns on, at most; no label is read"
+        default=12_000,
+        ge=100,
+        description="pairs of texts of train and `data.pool` it learns on, at most; no label is read",
     )
     epochs: float = Field(default=1.0, gt=0)
     learning_rate: float | None = Field(default=None, gt=0, description="default: as for tuning from a random head")
