@@ -90,7 +90,7 @@ class MatchSettings(Settings):
         description="pairs of texts of train and `data.pool` it learns on, at most; no label is read",
     )
     epochs: float = Field(default=1.0, gt=0)
-    learning_rate: float | None = Field(default=None, gt=0, description="default: as for tuning from a random head")
+    learning_rate: float | None = Field(default=None, gt=0, description="default: as for tuning from a probed head")
     min_agreement: float = Field(
         default=0.15, ge=0, le=1, description="auto: rank correlation of cosine and grade on train that is worth it"
     )
