@@ -14,11 +14,14 @@ from small_world import recipe_dict
 
 from darl.errors import RecipeError
 from darl.model import RelevanceModel
+from darl.model.embedding import Convention
 from darl.recipe.settings import Recipe
 from darl.storage import read_json
 from darl.training.match import unlabelled
+from darl.training.match_worth import knows_as_pair
 from darl.training.pipeline import FitResult, fit
 from darl.training.splits import load_splits
+from darl.training.starts import fresh_model
 
 LEARNS = {"enabled": True, "pairs": 400, "epochs": 8.0, "learning_rate": 0.003}
 STARTS = ("random", "probe")
@@ -72,14 +75,37 @@ def test_how_far_out_a_pair_is_stays_with_the_frozen_base(done: FitResult, witho
 
 
 def test_auto_leaves_it_out_where_embeddings_tell_no_grades(
-    world: dict[str, str], tiny_encoder: Path, without: FitResult, tmp_path: Path
+    world: dict[str, str], tiny_encoder: Path, without: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**LEARNS, "enabled": "auto", "min_agreement": 1.0}
+    monkeypatch.setattr("darl.training.match.LEAST", 1.01)
+    settings = {**LEARNS, "enabled": "auto"}
     run = fit(matched_recipe(world, tiny_encoder, settings), run=tmp_path / "run", quiet=True)
     assert not run.metrics["choices"]["match"]["used"]
     assert "left out" in run.metrics["choices"]["match"]["why"]
     one, two = (load_file(found.model_path / "model.safetensors") for found in (run, without))
     assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_auto_leaves_it_out_where_the_backbone_knows_more_as_a_reader_of_pairs(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darl.training.match.agreement", lambda *_: (Convention(), 0.5))
+    for known, used in ((0.6, False), (0.4, True)):
+        monkeypatch.setattr("darl.training.match.knows_as_pair", lambda *_, known=known: known)
+        settings = {**LEARNS, "enabled": "auto", "pairs": 200, "epochs": 1.0}
+        recipe = matched_recipe(world, tiny_encoder, settings, tune={"start": "probe"}, ood={"enabled": False})
+        found = fit(recipe, run=tmp_path / str(used), quiet=True).metrics["choices"]["match"]
+        assert found["used"] == used
+        assert used or "0.60" in found["why"]
+
+
+def test_what_a_reader_of_pairs_knows_is_asked_about_other_queries(world: dict[str, str], tiny_encoder: Path) -> None:
+    recipe = matched_recipe(world, tiny_encoder, LEARNS)
+    train, model = load_splits(recipe).train, fresh_model(recipe)
+    assert knows_as_pair(model, train) > 0.5  # grades follow a few item texts there
+    shuffled = train.with_column("grade", np.random.default_rng(0).permutation(train.grades))
+    assert abs(knows_as_pair(model, shuffled)) < 0.3
+    assert knows_as_pair(model, train.take([0, 1, 2])) == 0.0  # one query
 
 
 def test_auto_leaves_it_out_for_a_decoder_and_for_plain_tuning(

@@ -79,7 +79,8 @@ class MatchSettings(Settings):
 
     enabled: Literal["auto"] | bool = Field(
         default="auto",
-        description="auto: encoders whose embeddings' cosine of query and item rises with the grades of train",
+        description="auto: encoders whose embeddings' cosine of query and item tells the grades of train better than a "
+        "probe on their features of pairs does",
     )
     teacher: str | None = Field(
         default=None, description="a backbone that embeds texts, to learn from; default: the recipe's own"
@@ -91,9 +92,6 @@ class MatchSettings(Settings):
     )
     epochs: float = Field(default=1.0, gt=0)
     learning_rate: float | None = Field(default=None, gt=0, description="default: as for tuning from a probed head")
-    min_agreement: float = Field(
-        default=0.15, ge=0, le=1, description="auto: rank correlation of cosine and grade on train that is worth it"
-    )
     reuse: str | None = Field(default=None, description="the folder of a run whose matched backbone to take")
 
 

@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from scipy.stats import spearmanr
 from transformers import PreTrainedModel, set_seed
 
 from darl.errors import RecipeError
 from darl.model import RelevanceModel
 from darl.model.backbones import is_decoder, load_body, load_tokenizer, position_room, resolve_backbone
-from darl.model.embedding import CONVENTIONS, Convention, embed
+from darl.model.embedding import embed
 from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.model.head import is_head_parameter
 from darl.pairs import PairTable
@@ -37,6 +36,7 @@ from darl.recipe.settings import Recipe, TuneSettings
 from darl.storage import atomic_write_json, link_or_copy, read_json
 from darl.training.dropout import set_dropout
 from darl.training.match_pairs import make_match_pairs
+from darl.training.match_worth import agreement, knows_as_pair
 from darl.training.packing import packed_forward
 from darl.training.processes import device, is_main
 from darl.training.round_picks import read_pool
@@ -47,6 +47,7 @@ from darl.training.trainer import make_collate, total_steps, train
 from darl.training.tune import freeze, with_learning_rate
 
 MATCH = "match"
+LEAST = 0.1  # rank correlation of cosine and grade below which nothing is learnt from it
 JUDGED_ON = 1000  # graded training pairs that say whether the cosine tells grades
 PER_SEEN = 4  # at most so many pairs are made for each that was seen: few texts have little more to say
 HELD_OUT = 0.05  # of the pairs: to tell what was learnt
@@ -108,36 +109,23 @@ def unlabelled(recipe: Recipe, splits: Splits) -> PairTable:
     return PairTable.from_pairs(queries, items).sample(most // 2, recipe.seed)
 
 
-def agreement(body: PreTrainedModel, encoder: PairEncoder, pairs: PairTable) -> tuple[Convention, float]:
-    """How to embed texts so that the cosine of query and item rises most with the grade, and the rank correlation.
-
-    Args:
-        body: the bare backbone. pairs: graded.
-    """
-    found: list[tuple[float, Convention]] = []
-    for convention in CONVENTIONS:
-        q, d = (
-            embed(body, encoder, [before + text for text in texts], convention.pooling)
-            for before, texts in ((convention.query, pairs.queries), (convention.item, pairs.items))
-        )
-        cosine = (q * d).sum(axis=1)
-        varies = cosine.std() > 0 and len(np.unique(pairs.grades)) > 1
-        found.append((float(spearmanr(cosine, pairs.grades).statistic) if varies else 0.0, convention))  # type: ignore[attr-defined]
-    rho, best = max(found, key=lambda one: one[0])
-    return best, rho
-
-
 def _match(recipe: Recipe, graded: PairTable, texts: PairTable, folder: Path, reporter: Reporter) -> dict[str, Any]:
     done, settings = folder / "logged.json", recipe.match
     if done.is_file():  # killed between the last step and the end of the stage
         return read_json(done)
     model = fresh_model(recipe)
     body, encoder = _embedder(recipe, model)
-    convention, rho = agreement(body, encoder, graded.sample(JUDGED_ON, recipe.seed))
+    judged = graded.sample(JUDGED_ON, recipe.seed)
+    convention, rho = agreement(body, encoder, judged)
     result: dict[str, Any] = {"agreement": rho, "embedding": convention.told(), "used": True}
-    if settings.enabled == "auto" and not rho >= settings.min_agreement:
-        why = f"left out: the embeddings' cosine hardly rises with the grades of train (rank correlation {rho:.2f})"
-        return result | {"used": False, "why": why}
+    if settings.enabled == "auto":
+        result["as_pair"] = known = knows_as_pair(model, judged)
+        if rho < max(LEAST, known):
+            why = (
+                f"left out: on train the embeddings' cosine has a rank correlation of {rho:.2f} with the grade, a "
+                f"probe on the frozen backbone's features of pairs {known:.2f}"
+            )
+            return result | {"used": False, "why": why}
     (queries, asked), (items, given) = (_numbered(of) for of in (texts.queries, texts.items))
     with reporter.bar("match: embed texts", len(queries) + len(items)) as advance:
         q, d = (
