@@ -117,10 +117,8 @@ def test_a_killed_run_resumes_to_the_same_model(
 
 
 MATCHING = {
-    "before the first checkpoint": Kill("darl.training.trainer:MarkWhole.on_step_end", 3),
     "between checkpoints": Kill("darl.training.trainer:MarkWhole.on_step_end", 12),
     "learnt, and not written down": Kill("darl.training.match:save_file"),
-    "written but not finished": Kill("os:rename", argument="match.partial"),
 }
 
 
