@@ -51,6 +51,21 @@ def test_the_main_job_with_more_pairs(label: str, metric: str, within: float) ->
         assert shown == pytest.approx(figures[f"{name}_tune.learning_rate=1e-4_{split}_{metric}"], abs=within)
 
 
+MATCHED = {"patents": "patents_minilm-l6_full_2000_tune.epochs=6_cross_entropy_tune.learning_rate=1e-4"}
+
+
+@pytest.mark.parametrize("suite", list(MATCHED))
+@pytest.mark.parametrize(
+    ("label", "metric", "within"),
+    [("macro-F1", "f1_gain", 0.00051), ("QWK", "qwk_gain", 0.00051), ("ECE, of the baseline's", "ece_ratio", 0.0051)],
+)
+def test_the_main_job_with_matching(suite: str, label: str, metric: str, within: float) -> None:
+    figures = headline("main_job")
+    for cell, split in zip(row(f"{suite}, matched: {label}"), ("id", "near", "far"), strict=True):
+        shown = float(cell.split()[0].replace("−", "-"))
+        assert shown == pytest.approx(figures[f"{MATCHED[suite]}_{split}_{metric}"], abs=within)
+
+
 @pytest.mark.parametrize("suite", ["patents", "retail"])
 @pytest.mark.parametrize(
     ("label", "metric", "within"),

@@ -261,6 +261,11 @@ def test_wrong_rounds_are_named(text: str, said: str) -> None:
         parse_recipe(text)
 
 
+def test_a_matched_run_and_a_teacher_in_a_folder_are_paths() -> None:
+    found = parse_recipe(WITH_POOL + "match: {reuse: runs/old, teacher: ./embedder}\n", folder="/r")
+    assert (found.match.reuse, found.match.teacher) == ("/r/runs/old", "/r/embedder")
+
+
 def test_labels_of_rounds_and_the_model_before_are_paths() -> None:
     text = WITH_POOL + "rounds: {budget: 5, labels: pool.csv}\ninterpolate: {before: runs/old}\n"
     recipe = parse_recipe(text, ["rounds.labels.where.split=pool"], folder="/r")

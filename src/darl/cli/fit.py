@@ -28,7 +28,7 @@ def fit(
     quiet: Quiet = False,
     output: Annotated[Output, typer.Option(help="How to print the result.")] = "text",
 ) -> None:
-    """Train a model: probe, tune, interpolate, calibrate; judged in and out of distribution.
+    """Train a model: match, probe, tune, interpolate, calibrate; judged in and out of distribution.
 
     With `rounds` in the recipe: then picks pairs of the pool, and fits again with their labels. Where a person or a
     judge gives these it stops with exit code 3 and says which command labels; run again, it goes on.

@@ -22,7 +22,7 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
     Paths are: every source under ``data`` (globs too; not ``hf://…``), ``backbone.name`` where it begins with
     a dot (any other name is an embedded or a hub one), ``teacher.model``, ``rounds.labels``,
     ``rounds.judge.gold`` and ``.guideline``, ``interpolate.before``,
-    and ``interpolate.start`` unless it is ``start``.
+    ``match.reuse``, ``match.teacher`` as ``backbone.name``, and ``interpolate.start`` unless it is ``start``.
     """
     section = data.get("data")
     if isinstance(section, dict):
@@ -36,6 +36,11 @@ def resolve_paths(data: dict[str, Any], folder: Path) -> None:
         backbone["name"] = _backbone(backbone["name"], folder)
     elif isinstance(backbone, str):
         data["backbone"] = _backbone(backbone, folder)
+    match = data.get("match")
+    if isinstance(match, dict) and "reuse" in match:
+        match["reuse"] = _absolute(match["reuse"], folder)
+    if isinstance(match, dict) and "teacher" in match:
+        match["teacher"] = _backbone(match["teacher"], folder)
     interpolate = data.get("interpolate")
     if isinstance(interpolate, dict) and interpolate.get("start", "start") != "start":
         interpolate["start"] = _absolute(interpolate["start"], folder)

@@ -1,1 +1,1 @@
-"""Training: splits, probe, tune, interpolate, calibrate, decide, and the pipeline that runs them."""
+"""Training: splits, match, probe, tune, interpolate, calibrate, decide, and the pipeline that runs them."""
