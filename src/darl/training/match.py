@@ -6,7 +6,7 @@ with e the frozen backbone's embedding of a text, z_θ the K logits of a pair, a
 texts are close gets higher grades. The pairs are texts of train and of the unlabelled pool; no label is read.
 
 A sentence encoder places a query near what answers it, on traffic of all kinds; as a classifier of pairs it starts from
-features that say little of that, and a few thousand labels teach it a poorer notion, worst under shift (experiment 45).
+features that say little of that, and a few thousand labels teach it a poorer notion, worst under shift (experiment 46).
 After this stage the frozen features do tell grades apart, which is what probing first and interpolating ask for (Kumar
 et al. 2022). A bi-encoder as the teacher of a cross-encoder without labels: Liu et al. 2022, *Trans-Encoder*.
 """
@@ -245,5 +245,6 @@ def _take(recipe: Recipe, folder: Path) -> dict[str, Any]:
     source = Path(str(recipe.match.reuse)) / "stages" / MATCH
     result = read_json(source / "stage.json")["result"]
     if result["used"] and is_main():
+        (folder / WEIGHTS).unlink(missing_ok=True)  # of a process killed before it said so
         link_or_copy(str(source / WEIGHTS), str(folder / WEIGHTS))
     return result
