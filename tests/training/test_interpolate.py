@@ -88,13 +88,19 @@ def test_what_is_chosen_over_plain_tuning_gains_enough(drawn) -> None:
 
 
 @given(choices())
-def test_no_allowed_candidate_gains_more_out_of_distribution_than_the_chosen(drawn) -> None:
+def test_no_allowed_candidate_that_gains_out_of_distribution_is_better_on_both_together(drawn) -> None:
     candidates, plain, epsilon, least = drawn
     best, _ = choose(candidates, plain=plain, max_id_loss=epsilon, min_gain=least)
     for candidate in candidates:
         allowed = candidate.id_value >= plain.id_value - epsilon
         if plain.ood_value is not None and allowed and candidate.ood_value - plain.ood_value >= least:
-            assert candidate.ood_value <= best.ood_value
+            assert candidate.id_value + candidate.ood_value <= best.id_value + best.ood_value + 1e-12
+
+
+def test_a_little_more_outside_does_not_buy_much_less_inside() -> None:
+    plain = Candidate("random", 1.0, 0.32, 0.19)
+    probe, mixed = Candidate("probe", 0.0, 0.389, 0.381), Candidate("probe", 0.85, 0.435, 0.369)
+    assert choose([plain, probe, mixed], plain=plain, max_id_loss=0.003, min_gain=0.005)[0] is mixed
 
 
 def test_a_gain_in_distribution_alone_is_taken_where_nothing_is_lost_outside() -> None:

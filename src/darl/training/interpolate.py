@@ -71,7 +71,8 @@ def choose(
     Allowed are candidates that lose at most ε = ``max_id_loss`` on dev_id against ``plain``, which is plain tuning
     (or whatever it is ``called``). Of these:
 
-    1. the best on dev_ood, if it gains at least ``min_gain`` there;
+    1. of those that gain at least ``min_gain`` on dev_ood, the best on both dev sets together, half and half: a little
+       more on the small dev_ood is not worth much less on dev_id;
     2. else the best on dev_id that loses at most ε on dev_ood, if it gains at least ``min_gain`` on dev_id;
     3. else ``plain``.
 
@@ -90,13 +91,18 @@ def choose(
         return 0.0 if c.ood_value is None or plain.ood_value is None else c.ood_value - plain.ood_value
 
     allowed = [c for c in candidates if id_gain(c) >= -max_id_loss]
-    out = max(allowed, key=lambda c: (ood_gain(c), id_gain(c)), default=plain)
+    out = max(
+        (c for c in allowed if ood_gain(c) >= min_gain),
+        key=lambda c: (id_gain(c) + ood_gain(c), ood_gain(c)),
+        default=None,
+    )
     inside = max(
         (c for c in allowed if ood_gain(c) >= -max_id_loss), key=lambda c: (id_gain(c), ood_gain(c)), default=plain
     )
-    best = out if ood_gain(out) >= min_gain else inside if id_gain(inside) >= min_gain else plain
+    best = out or (inside if id_gain(inside) >= min_gain else plain)
     if best == plain:
-        near = f"; the best other was {out}" if out != plain else ""
+        most = max(allowed, key=lambda c: (ood_gain(c), id_gain(c)), default=plain)
+        near = f"; the best other was {most}" if most != plain else ""
         return plain, f"kept {called}, {plain}: no candidate gained {min_gain:g} within the bounds{near}"
     shift = "" if best.ood_value is None else f"{ood_gain(best):+.4f} on dev_ood and "
     return best, f"chose {best}: {shift}{id_gain(best):+.4f} on dev_id against {called}, {plain}"
