@@ -167,7 +167,7 @@ def test_the_tables(setting: Setting, capsys: pytest.CaptureFixture[str], tmp_pa
     gain = pairs["full", "cross_entropy", "far"]["differences"]["macro_f1"][0]
     assert gain == pytest.approx(ours["macro_f1"] - rungs["cross_entropy", "far"]["macro_f1"])
     show(rows)
-    assert "full pipeline" in capsys.readouterr().out
+    assert "the same with DASA labels" in capsys.readouterr().out
     named = [{**row, "backbone": "tiny"} for row in rows]
     picture = write_picture(named, tmp_path).read_text()
     assert all(RUNGS[name].title.split("→")[0].rstrip() in picture for name in RUNG_NAMES)
