@@ -51,7 +51,10 @@ def test_the_main_job_with_more_pairs(label: str, metric: str, within: float) ->
         assert shown == pytest.approx(figures[f"{name}_tune.learning_rate=1e-4_{split}_{metric}"], abs=within)
 
 
-MATCHED = {"patents": "patents_minilm-l6_full_2000_tune.epochs=6_cross_entropy_tune.learning_rate=1e-4"}
+MATCHED = {
+    "patents": "patents_minilm-l6_full_2000_tune.epochs=6_cross_entropy_tune.learning_rate=1e-4",
+    "retail": "retail_minilm-l6_full_2000_tune.epochs=4_cross_entropy_tune.learning_rate=1e-4",
+}
 
 
 @pytest.mark.parametrize("suite", list(MATCHED))
