@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rounds_world import rounds_dict, write_pool
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_world import recipe_dict
 
 from darl.errors import RecipeError
@@ -20,8 +20,9 @@ from darl.storage import read_json
 from darl.training.match import unlabelled
 from darl.training.match_worth import knows_as_pair
 from darl.training.pipeline import FitResult, fit
+from darl.training.run import Stage
 from darl.training.splits import load_splits
-from darl.training.starts import fresh_model
+from darl.training.starts import WEIGHTS, fresh_model, load_matched, state_of
 
 LEARNS = {"enabled": True, "pairs": 400, "epochs": 6.0, "learning_rate": 0.003}
 STARTS = ("random", "probe")
@@ -143,6 +144,14 @@ def test_a_run_that_is_not_there_is_named(world: dict[str, str], tiny_encoder: P
     recipe = matched_recipe(world, tiny_encoder, {**LEARNS, "reuse": str(tmp_path / "nowhere")})
     with pytest.raises(RecipeError, match=r"there is no run in .*nowhere"):
         fit(recipe, run=tmp_path / "run", quiet=True)
+
+
+def test_weights_of_other_shapes_are_refused(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    model = fresh_model(matched_recipe(world, tiny_encoder, LEARNS))
+    state = {name: tensor[:1].contiguous() for name, tensor in state_of(model).items()}
+    save_file(state, tmp_path / WEIGHTS)
+    with pytest.raises(RecipeError, match="of another backbone"):
+        load_matched(model, Stage("match", tmp_path, "", {}, reused=False))
 
 
 def test_weights_of_another_backbone_are_refused(

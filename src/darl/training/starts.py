@@ -119,8 +119,8 @@ def load_matched(model: RelevanceModel, stage: Stage) -> RelevanceModel:
     """``model`` with the matched backbone, in place; its head stays as it is."""
     head = head_name(model.network) + "."
     state = {name: tensor for name, tensor in load_file(stage.folder / WEIGHTS).items() if not name.startswith(head)}
-    own = {name for name in model.network.state_dict() if not name.startswith(head)}
-    if own != set(state):
+    own = {name: tensor.shape for name, tensor in model.network.state_dict().items() if not name.startswith(head)}
+    if own != {name: tensor.shape for name, tensor in state.items()}:
         raise RecipeError("the matched weights are of another backbone", where="match.reuse")
     model.network.load_state_dict(state, strict=False)
     model.network.eval()
