@@ -9,7 +9,8 @@ killed and run on; `--finished` makes the tables of what is there.
 
 The test sets are read, and each configuration that reads them is noted in `results/test_reads.jsonl`. With `--dev` the
 rungs are judged on dev_id and dev_shift instead: for choices. `--small` is one suite and two seeds in a
-quarter of an hour, and `--compare` holds its rows against the published ones.
+quarter of an hour, and `--compare` holds its rows against the published ones. `--short` climbs the rungs with matching
+alone, and those that they are held against; its rows stand beside those of the whole ladder.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation_picture import write_picture
-from ablation_rungs import LADDER, RUNGS, rungs_for
+from ablation_rungs import LADDER, RUNGS, SHORT, rungs_for
 from ablation_runs import HERE, Setting, about_of, commands_of, note_read, perform
 from ablation_table import make_rows, show
 from ablation_verdict import headline, lines_of, verdicts
@@ -46,7 +47,7 @@ SMALL: dict[str, Any] = {
     "jobs": 2,
     # the ladder but for matching, which takes longer than all of it here, and the quicker peers
     "rungs": [
-        *(rung.name for rung in LADDER if "matched" not in rung.name),
+        *(rung.name for rung in LADDER if rung.name not in ("matching", "matched", "matched_full")),
         "tfidf",
         "temperature",
         "st_cross_entropy",
@@ -77,7 +78,7 @@ def main() -> None:
     if not found:
         sys.exit(f"no rung is finished under {setting.folder}: run the same command without --finished")
     scale = load_recipe(setting.recipe_file).grades.scale()
-    rows = make_rows(setting, found, scale, preset="small" if args.small else None, decoder=decoder)
+    rows = make_rows(setting, found, scale, preset=args.preset, decoder=decoder)
     show(rows)
     print("\nclaims, on this setting alone")
     print("\n".join(lines_of(verdicts(rows))))
@@ -116,6 +117,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--baseline", nargs="*", default=[], metavar="KEY=VALUE", help="for those from a random head")
     parser.add_argument("--dev", action="store_true", help="judge on the dev sets: no test set is read")
     parser.add_argument("--small", action="store_true", help=f"the small setting: {SMALL}")
+    parser.add_argument("--short", action="store_true", help=f"the rungs with matching: {' '.join(SHORT)}")
     parser.add_argument("--jobs", type=int, default=1, help="seeds trained side by side, a core each")
     parser.add_argument("--finished", action="store_true", help="train nothing: tables of what is there")
     parser.add_argument("--commands", action="store_true", help="print the commands a user types, and stop")
@@ -125,8 +127,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
     args = parser.parse_args()
+    args.preset = "small" if args.small else "short" if args.short else None
     if args.small:
         vars(args).update(SMALL)
+    elif args.short:
+        args.rungs = args.rungs or list(SHORT)
     return args
 
 
@@ -176,7 +181,7 @@ def published(path: Path) -> list[dict[str, Any]]:
 
 
 def key_of(row: dict[str, Any]) -> tuple:
-    """What rows of one setting have in common: a new run of it takes their place."""
+    """What rows of one setting share: a new run takes their place. The short ladder is a setting of its own."""
     return row["suite"], row["backbone"], row["tune"], row["preset"]
 
 
@@ -208,13 +213,13 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
     here = {"machine": machine(), "saved_at": commit()}
     old = [{"machine": before["machine"], "saved_at": before.get("commit"), **row} for row in before["rows"]]
     kept = [row for row in old if key_of(row) != key_of(rows[0])] + [{**row, **here} for row in rows]
-    whole = [row for row in kept if row["preset"] is None] or kept
+    whole = [row for row in kept if row["preset"] != "small"] or kept
     atomic_write_json(
         path,
         {
             "benchmark": path.stem,
             "command": "python benchmarks/ablation.py --suite SUITE --backbone BACKBONE --train N --seeds 0 1 2 --save "
-            "[--set …] [--baseline …], as each row's keys say; preset small: --small --save",
+            "[--set …] [--baseline …], as each row's keys say; preset: --small --save, --short --save",
             "commit": whole[-1]["saved_at"],
             "machine": whole[-1]["machine"],
             "headline": headline(whole),

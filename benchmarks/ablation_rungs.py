@@ -16,8 +16,9 @@ PLAIN = (UNMIXED, UNCALIBRATED, *UNDECIDED)
 TEMPERATURE_ALONE = ("calibrate.per_grade=false", "calibrate.shift_share=0")
 EVERY_WEIGHT = "tune.freeze_embeddings=false"
 # From here on a reference for the OOD scores is kept, which `darl select` needs; training does not read it.
+STAGES = ("tune.start=probe", UNCALIBRATED, "decide.rule=argmax")
 UNMATCHED = "match.enabled=false"  # the last rungs alone match first: those before were published without
-STAGES = ("tune.start=probe", UNMATCHED, UNCALIBRATED, "decide.rule=argmax")
+UNMATCHED_STAGES = (*STAGES, UNMATCHED)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Rung:
         shares: the rung whose probe and tuning are the same; they are not done twice.
         before: the rung whose model may be fallen back on where labels harm dev, as rounds of a recipe do.
         labels: which selection buys labels for it: "random", or "dasa" for darl's own.
+        chooser: the rung whose model selects them.
         peer: it is no part of the ladder.
         script: the module that trains and judges it, where it is no recipe; its `train` is called with `options`.
     """
@@ -44,6 +46,7 @@ class Rung:
     shares: str | None = None
     before: str | None = None
     labels: str | None = None
+    chooser: str = "interpolation"
     peer: bool = False
     script: str | None = None
     options: dict[str, str] = field(default_factory=dict)
@@ -72,14 +75,17 @@ LADDER = (
     Rung("occ", "+ OCC", ("loss=occ", "tune.start=random", EVERY_WEIGHT, *PLAIN), baseline=True),
     Rung("frozen", "+ embeddings frozen", ("tune.start=random", *PLAIN), baseline=True),
     Rung("lp_ft", "+ LP→FT", ("tune.start=probe", UNMATCHED, *PLAIN)),
-    Rung("interpolation", "+ interpolation", STAGES, shares="lp_ft"),
-    Rung("random_labels", "+ random labels", STAGES, labels="random"),
-    Rung("dasa_labels", "+ DASA labels instead", STAGES, labels="dasa"),
+    Rung("interpolation", "+ interpolation", UNMATCHED_STAGES, shares="lp_ft"),
+    Rung("random_labels", "+ random labels", UNMATCHED_STAGES, labels="random"),
+    Rung("dasa_labels", "+ DASA labels instead", UNMATCHED_STAGES, labels="dasa"),
     Rung("finished", "calibrated and decided, no labels", (UNMATCHED,), shares="lp_ft"),  # the better of two starts
     Rung("full", "the same with DASA labels", (UNMATCHED,), shares="dasa_labels", before="finished", labels="dasa"),
-    Rung("matched", "every default, no labels"),
-    Rung("matched_full", "full pipeline", before="matched", labels="dasa"),
+    Rung("matching", "match → LP→FT → interpolation", STAGES),
+    Rung("matched", "every default, no labels", shares="matching"),
+    Rung("matched_full", "full pipeline", before="matched", labels="dasa", chooser="matched"),
 )
+# What the claims on the stages and on the whole need, where the ladder without matching was climbed before.
+SHORT = ("cross_entropy", "frozen", "matching", "matched", "matched_full")
 
 # Kumar et al. 2022: a converged probe at its own size, then all weights by cross-entropy. A probe with λ = 1e-3 on
 # standardised features spreads its logits by about 1.2 (experiment 6).
@@ -147,8 +153,10 @@ def comparisons(names: list[str], decoder: bool) -> list[tuple[str, str]]:
     ladder = [rung.name for rung in LADDER if rung.name in names]
     found = list(zip(ladder[1:], ladder, strict=False))
     # one bought labels and the other has none: two changes
-    found = [pair for pair in found if pair not in (("finished", "dasa_labels"), ("matched", "full"))]
+    found = [pair for pair in found if pair not in (("finished", "dasa_labels"), ("matching", "full"))]
     found += [
+        ("matching", "frozen"),
+        ("matching", "interpolation"),
         ("matched", "finished"),
         ("matched", naive(decoder)),
         ("matched_full", "full"),

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ablation_rungs import RUNGS, Rung
+from ablation_rungs import RUNGS, UNMATCHED, Rung
 from darl.model import RelevanceModel
 from darl.model.backbones import is_decoder, resolve_backbone
 from darl.pairs import PairTable, read_pairs, write_pairs
@@ -103,13 +103,16 @@ def overrides_of(setting: Setting, rung: Rung, seed: int) -> list[str]:
     found = settings_of(setting, rung, seed)
     data = load_recipe(setting.recipe_file, found).data
     if rung.labels:
-        bought = {"path": str(labels_file(setting, rung.labels, seed))}
+        bought = {"path": str(labels_file(setting, rung, seed))}
         train = {**_plain(data.train[0]), "sample": setting.train}
         found.append(f"data.train={dump_flow([train, bought])}")
     else:
         found.append(f"data.train.sample={setting.train}")
     if rung.before:
-        found.append(f"interpolate.before={setting.run_folder(RUNGS[rung.before], seed)}")
+        before = setting.run_folder(RUNGS[rung.before], seed)
+        found.append(f"interpolate.before={before}")
+        if UNMATCHED not in rung.overrides:  # as the rounds of a recipe do
+            found.append(f"match.reuse={before}")
     if setting.dev:
         assert data.dev_id is not None
         assert data.dev_ood is not None
@@ -148,9 +151,9 @@ def commands_of(setting: Setting, rung: Rung, seed: int) -> list[str]:
         return [f"# {rung.title}: benchmarks/{rung.script}.py, called by benchmarks/ablation.py"]
     lines = []
     if rung.labels:
-        picks = labels_file(setting, rung.labels, seed)
+        picks = labels_file(setting, rung, seed)
         lines += [
-            shlex.join(["darl", *select_arguments(setting, rung.labels, seed)]),
+            shlex.join(["darl", *select_arguments(setting, rung, seed)]),
             f"# label {picks.with_suffix('.picks.jsonl').name} and keep it as {picks}",
         ]
     fitted = ["darl", "fit", os.path.relpath(setting.recipe_file), *overrides_of(setting, rung, seed)]
@@ -160,24 +163,25 @@ def commands_of(setting: Setting, rung: Rung, seed: int) -> list[str]:
 # --------------------------------------------------------------------------------------------- labels
 
 
-def labels_file(setting: Setting, kind: str, seed: int) -> Path:
-    """Where the labels lie that a selection of this kind bought."""
-    return setting.folder / "labels" / f"{kind}-seed{seed}.jsonl"
+def labels_file(setting: Setting, rung: Rung, seed: int) -> Path:
+    """Where the labels lie that were bought for a rung, and for those that take the same."""
+    by = "" if rung.chooser == "interpolation" else f"-{rung.chooser}"
+    return setting.folder / "labels" / f"{rung.labels}{by}-seed{seed}.jsonl"
 
 
-def select_arguments(setting: Setting, kind: str, seed: int) -> list[str]:
-    """`darl select …` for these labels."""
-    model = setting.run_folder(RUNGS["interpolation"], seed) / "model"
-    strategy = "random" if kind == "random" else setting.strategy
-    picks = labels_file(setting, kind, seed).with_suffix(".picks.jsonl")
+def select_arguments(setting: Setting, rung: Rung, seed: int) -> list[str]:
+    """`darl select …` for the labels of a rung."""
+    model = setting.run_folder(RUNGS[rung.chooser], seed) / "model"
+    strategy = "random" if rung.labels == "random" else setting.strategy
+    picks = labels_file(setting, rung, seed).with_suffix(".picks.jsonl")
     pool = setting.folder / "labels" / f"pool-seed{seed}.jsonl"
     where = [str(model), str(pool), "--out", str(picks)]
     return ["select", *where, "--budget", str(setting.budget), "--strategy", strategy, "--seed", str(seed)]
 
 
-def buy_labels(setting: Setting, kind: str, seed: int) -> Path:
+def buy_labels(setting: Setting, rung: Rung, seed: int) -> Path:
     """Pick from the pool and take the pool's own grades for the picks: no other grade of it is read."""
-    labelled = labels_file(setting, kind, seed)
+    labelled = labels_file(setting, rung, seed)
     if labelled.exists():
         return labelled
     recipe = load_recipe(setting.recipe_file)
@@ -186,7 +190,7 @@ def buy_labels(setting: Setting, kind: str, seed: int) -> Path:
     pool = read_pairs(source.path, scale=scale, where=source.where)
     rows = draw_pool(is_known(setting.suite, pool), setting.pool_share, seed)
     shown = PairTable.from_pairs(pool.take(rows).queries, pool.take(rows).items).with_column("pool_row", rows.tolist())
-    arguments = select_arguments(setting, kind, seed)
+    arguments = select_arguments(setting, rung, seed)
     labelled.parent.mkdir(parents=True, exist_ok=True)
     write_pairs(shown, Path(arguments[2]))
     subprocess.run([sys.executable, "-m", "darl", *arguments, "--quiet"], check=True, stdout=subprocess.DEVNULL)
@@ -207,8 +211,8 @@ def perform(setting: Setting, rung: Rung, seed: int, reads: Path | None) -> Path
     if rung.before:
         perform(setting, RUNGS[rung.before], seed, reads)
     if rung.labels:
-        perform(setting, RUNGS["interpolation"], seed, reads)
-        buy_labels(setting, rung.labels, seed)
+        perform(setting, RUNGS[rung.chooser], seed, reads)
+        buy_labels(setting, rung, seed)
     if rung.shares:
         perform(setting, RUNGS[rung.shares], seed, reads)
     overrides = overrides_of(setting, rung, seed)
@@ -243,7 +247,7 @@ def borrow_stages(setting: Setting, rung: Rung, seed: int) -> None:
     if (twin / "rung.json").exists():
         lenders.append((twin, ("match", "probe", "tune-*", "interpolate", "augment", "finish")))
     if rung.shares:
-        lenders.append((setting.run_folder(RUNGS[rung.shares], seed), ("probe", "tune-*")))
+        lenders.append((setting.run_folder(RUNGS[rung.shares], seed), ("match", "probe", "tune-*")))
     for lender, names in lenders:
         for name in names:
             for stage in (lender / "stages").glob(name):

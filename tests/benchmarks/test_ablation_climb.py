@@ -20,12 +20,14 @@ from ablation_runs import Setting, buy_labels, commands_of, labels_file, perform
 from ablation_table import MEAN, make_rows, show
 from darl.cli.main import app
 from darl.grades import GradeScale
+from darl.recipe.file import load_recipe
 from darl.storage import read_json
 
 WORDS = ("red", "green", "small", "round", "old", "light", "wooden", "yearly", "family", "black")
 THINGS = ("garden table", "running shoes", "travel insurance", "pet cover")
 SIZES = {"train": 30, "dev_id": 12, "dev_shift": 8, "pool": 20, "test_id": 12, "test_near": 8, "test_far": 8}
-RUNG_NAMES = ["cross_entropy", "lp_ft", "interpolation", "dasa_labels", "finished", "full", "tfidf", "temperature"]
+PLAIN_NAMES = ["cross_entropy", "lp_ft", "interpolation", "dasa_labels", "finished", "full", "tfidf", "temperature"]
+RUNG_NAMES = [*PLAIN_NAMES, "matching", "matched", "matched_full"]
 SCALE = GradeScale(("irrelevant", "weak", "strong"))
 
 
@@ -56,7 +58,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Set
             backbone=str(tiny_encoder),
             kind="full",
             train=90,
-            set=("tune.epochs=1", "tune.precision=float32", "probe.max_iterations=20"),
+            set=("tune.epochs=1", "tune.precision=float32", "probe.max_iterations=20", "match.pairs=100"),
             baseline=("tune.learning_rate=0.003",),
             budget=6,
             pool_share=0.2,
@@ -90,10 +92,23 @@ def test_a_shared_stage_is_trained_once(setting: Setting) -> None:
     for one, other, stage in (
         ("lp_ft", "interpolation", "tune-probe"),
         ("dasa_labels", "full", "tune-probe"),
+        ("matching", "matched", "match"),
+        ("matching", "matched", "tune-probe"),
         ("cross_entropy", "temperature", "tune-random"),
     ):
         files = [folders(setting)[name][0] / "stages" / stage / "network.safetensors" for name in (one, other)]
         assert os.path.samefile(*files)
+
+
+def test_with_labels_the_backbone_is_not_matched_anew(setting: Setting) -> None:
+    """As the rounds of a recipe do; the labels are those that the matched model picked."""
+    before, full = (folders(setting)[name][0] for name in ("matched", "matched_full"))
+    recipe = load_recipe(full / "recipe.yaml")
+    assert recipe.match.reuse == str(before)
+    assert Path(recipe.data.train[-1].path) == labels_file(setting, RUNGS["matched_full"], 0)
+    assert labels_file(setting, RUNGS["matched_full"], 0) != labels_file(setting, RUNGS["full"], 0)
+    files = [folder / "stages" / "match" / "network.safetensors" for folder in (before, full)]
+    assert os.path.samefile(*files)
 
 
 @pytest.mark.usefixtures("_data")
@@ -125,8 +140,8 @@ def test_what_read_a_test_set_is_noted_once(setting: Setting) -> None:
 
 @pytest.mark.usefixtures("_data")
 def test_labels_are_bought_from_the_pool_and_kept(setting: Setting) -> None:
-    path = buy_labels(setting, "dasa", 0)
-    assert path == labels_file(setting, "dasa", 0)
+    path = buy_labels(setting, RUNGS["full"], 0)
+    assert path == labels_file(setting, RUNGS["full"], 0)
     bought = [json.loads(line) for line in path.read_text().splitlines()]
     assert 0 < len(bought) <= 6
     with gzip.open(setting.runs.parent / "retail.jsonl.gz", "rt") as file:

@@ -46,6 +46,8 @@ def test_every_rung_is_a_recipe(name: str) -> None:
         ("interpolation", "finished", {"calibrate.enabled", "decide.rule", "tune.start"}),
         ("dasa_labels", "full", {"calibrate.enabled", "decide.rule", "tune.start"}),
         ("finished", "full", set()),
+        ("interpolation", "matching", {"match.enabled"}),
+        ("matching", "matched", {"calibrate.enabled", "decide.rule", "tune.start"}),
         ("finished", "matched", {"match.enabled"}),
         ("full", "matched_full", {"match.enabled"}),
         ("cross_entropy", "temperature", {"calibrate.enabled", "calibrate.per_grade", "calibrate.shift_share"}),

@@ -54,6 +54,19 @@ def test_one_harmed_suite_is_enough() -> None:
     assert verdict.holds is False
 
 
+def test_where_a_suite_was_climbed_with_matching_those_rungs_count() -> None:
+    """The others go in with what they have, and nothing counts twice."""
+    rows = [
+        row("patents", "interpolation", "frozen", "far", macro_f1=(-0.01, -0.02, 0.0)),
+        row("patents", "matching", "frozen", "far", macro_f1=(0.05, 0.03, 0.07)),
+        row("retail", "interpolation", "frozen", "far", macro_f1=(0.01, 0.0, 0.02)),
+    ]
+    assert {s: v[0] for s, v in found(rows, "Multi-stage").findings[0].suites.items()} == {
+        "patents": 0.05,
+        "retail": 0.01,
+    }
+
+
 def test_harm_within_noise_is_none() -> None:
     assert found(dasa((0.09, 0.08, 0.1), (-0.02, -0.05, 0.01)), "DASA").holds is True
 
