@@ -19,7 +19,7 @@ from darl.training.pipeline import FitResult, fit
 def what_counts(folder: Path) -> dict[str, Any]:
     """The metrics of a run without the time it took."""
     metrics = read_json(folder / "metrics.json")
-    return {key: value for key, value in metrics.items() if key != "seconds"}
+    return {key: value for key, value in metrics.items() if not key.startswith("seconds")}
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,13 @@ def test_another_seed_gives_other_metrics(
 def test_a_finished_run_is_found_again(first: FitResult, world: dict[str, str], tiny_encoder: Path) -> None:
     before, stages = what_counts(first.folder), sorted((first.folder / "stages").glob("*/stage.json"))
     times = [stage.stat().st_mtime_ns for stage in stages]
+    took = read_json(first.folder / "metrics.json")["seconds_by_stage"]
     fit(small_recipe(world, tiny_encoder), run=first.folder, quiet=True)
     assert [stage.stat().st_mtime_ns for stage in stages] == times
     assert what_counts(first.folder) == before
+    now = read_json(first.folder / "metrics.json")
+    assert now["seconds_by_stage"] == took, "what was done before took the time it took"
+    assert now["seconds"] >= sum(took.values()) > 0
 
 
 def test_a_missing_backbone_is_named_before_any_stage(world: dict[str, str], tmp_path: Path) -> None:

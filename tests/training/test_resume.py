@@ -70,7 +70,7 @@ def run_in_process(recipe: dict[str, Any], run: Path, kill: Kill | None = None) 
 def outcome(run: Path) -> dict[str, Any]:
     """All that must not depend on a kill: metrics, and darl's facts but for the time of day."""
     facts, metrics = read_json(run / "model" / "darl.json"), read_json(run / "metrics.json")
-    del facts["provenance"]["made"], metrics["seconds"]
+    del facts["provenance"]["made"], metrics["seconds"], metrics["seconds_by_stage"]
     return {"facts": facts, "metrics": metrics}
 
 

@@ -33,7 +33,7 @@ def outcome(run: Path) -> dict[str, Any]:
     files = [run / "metrics.json", *sorted(run.glob("rounds/*/metrics.json"))]
     found = {str(path.relative_to(run)): read_json(path) for path in files}
     for metrics in found.values():
-        del metrics["seconds"]
+        del metrics["seconds"], metrics["seconds_by_stage"]
     return found
 
 

@@ -84,14 +84,17 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
         )
         evaluation, predictions = judge(model, splits.tests, recipe, reporter)
         publish(finished.folder / "model", model_path)
+        stages = (*made, *before, *learned, finished)
+        earlier = [stage for stage in stages if stage.reused or stage in made]  # `made` was done before this began
         metrics = {
             "name": recipe.name,
             "seed": recipe.seed,
             "sizes": splits.sizes(),
             **({"teachers": splits.taught.weights} if splits.taught else {}),
-            "choices": {stage.name: stage.result for stage in (*made, *before, *learned, finished)},
+            "choices": {stage.name: stage.result for stage in stages},
             "evaluation": evaluation.to_dict() if evaluation else None,
-            "seconds": time.perf_counter() - started,
+            "seconds": time.perf_counter() - started + sum(stage.seconds for stage in earlier),
+            "seconds_by_stage": {stage.name: round(stage.seconds, 2) for stage in stages},
         }
         with storage_errors(run.folder):
             for name, arrays in predictions.items():

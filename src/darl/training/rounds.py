@@ -16,7 +16,6 @@ the run before as ``interpolate.before``. Killed at any point, the same command 
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def fit_rounds(recipe: Recipe, folder: Path, reporter: Reporter, *, redo: bool =
         LabelsAwaitedError: a round has picked, and its labels are not there yet.
         RunError: the folder holds an ordinary run, or one of another recipe.
     """
-    started, settings = time.perf_counter(), recipe.rounds
+    settings = recipe.rounds
     assert settings is not None
     make_strategy(settings.strategy)  # an unknown one is refused before the work
     if settings.judge is not None and not _labelled(folder, settings.count):
@@ -66,7 +65,7 @@ def fit_rounds(recipe: Recipe, folder: Path, reporter: Reporter, *, redo: bool =
             with Run(round_folder(folder, number), sub, redo=redo) as run:
                 made = _label(recipe, settings, folder, number, run, reporter) if number else ()
                 results.append(fit_one(sub, run, reporter, made=made))
-        found = _publish(recipe, folder, results, started) if is_main() else FitResult(folder, folder, {}, None, "")
+        found = _publish(recipe, folder, results) if is_main() else FitResult(folder, folder, {}, None, "")
         barrier()
     return found
 
@@ -147,7 +146,7 @@ def _label(
     return picked, labelled
 
 
-def _publish(recipe: Recipe, folder: Path, results: list[FitResult], started: float) -> FitResult:
+def _publish(recipe: Recipe, folder: Path, results: list[FitResult]) -> FitResult:
     """Make the last round's files those of the whole run; ``metrics.json`` comes last and says that it is whole."""
     last, number = results[-1], len(results) - 1
     curve = curve_rows([result.evaluation for result in results], [result.metrics for result in results])
@@ -156,7 +155,7 @@ def _publish(recipe: Recipe, folder: Path, results: list[FitResult], started: fl
         "name": recipe.name,
         "rounds": [f"{ROUNDS}/{n}" for n in range(len(results))],
         "curve": curve,
-        "seconds": time.perf_counter() - started,
+        "seconds": sum(result.metrics["seconds"] for result in results),
     }
     summary = "\n\n".join([last.summary, curve_text([result.metrics for result in results], curve)])
     sub = round_recipe(recipe, folder, number).model_copy(update={"name": recipe.name})

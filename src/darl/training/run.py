@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -40,13 +41,18 @@ COSMETIC = {"name", "output", "evaluate", "rounds.count", "rounds.labels", "matc
 
 @dataclass(frozen=True)
 class Stage:
-    """A finished stage: its folder, its key, its result."""
+    """A finished stage: its folder, its key, its result.
+
+    Attributes:
+        reused: it was done by an earlier call. seconds: that its work took, from its last beginning if it was killed.
+    """
 
     name: str
     folder: Path
     key: str
     result: dict[str, Any]
     reused: bool
+    seconds: float = 0.0
 
 
 class RecipeFolder:
@@ -165,16 +171,19 @@ class Run(RecipeFolder):
                     self._prepare(partial, key, keep=collective)
             barrier()
             result: dict[str, Any] = {}
+            began = time.perf_counter()
             if collective or is_main():
                 with storage_errors(partial):
                     result = work(partial)
             barrier()
             if is_main():
                 with storage_errors(partial):
-                    atomic_write_json(partial / "stage.json", {"key": key, "result": result})
+                    seconds = time.perf_counter() - began
+                    atomic_write_json(partial / "stage.json", {"key": key, "result": result, "seconds": seconds})
                     os.rename(partial, final)
             barrier()
-        return Stage(name, final, key, read_json(final / "stage.json")["result"], reused=done)
+        facts = read_json(final / "stage.json")
+        return Stage(name, final, key, facts["result"], reused=done, seconds=facts.get("seconds", 0.0))
 
     def _finished(self, final: Path, key: str) -> bool:
         if not (final / "stage.json").is_file():
