@@ -417,7 +417,7 @@ def test_pairs_whose_item_begins_nobody_knows_where_are_scored_as_before(make) -
 def test_a_real_llm_scores_alike_with_known_queries(backbone: Callable[[str], Path]) -> None:
     backbone("smollm2-135m")
     model = make_model("smollm2-135m", template=GUIDE)  # type: ignore[arg-type]
-    queries, items = QUERIES * 2, ITEMS + ITEMS[::-1]
+    queries, items = QUERIES[:3] * 2, ITEMS[:3] + ITEMS[::-1][:3]
     expected = model.score(queries=queries, items=items).probabilities
     assert model.keep_prefixes(2**28)
     for known in (False, True):
