@@ -17,8 +17,9 @@ TEMPERATURE_ALONE = ("calibrate.per_grade=false", "calibrate.shift_share=0")
 EVERY_WEIGHT = "tune.freeze_embeddings=false"
 # From here on a reference for the OOD scores is kept, which `darl select` needs; training does not read it.
 STAGES = ("tune.start=probe", UNCALIBRATED, "decide.rule=argmax")
-UNMATCHED = "match.enabled=false"  # the last rungs alone match first: those before were published without
-UNMATCHED_STAGES = (*STAGES, UNMATCHED)
+UNMATCHED = "match.enabled=false"
+# The last rungs alone match first and try mixes far from the tuned weights: those before were published without.
+BEFORE_MATCHING = (UNMATCHED, "interpolate.alphas=[0.0, 0.7, 0.85, 1.0]")
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ LADDER = (
     Rung("occ", "+ OCC", ("loss=occ", "tune.start=random", EVERY_WEIGHT, *PLAIN), baseline=True),
     Rung("frozen", "+ embeddings frozen", ("tune.start=random", *PLAIN), baseline=True),
     Rung("lp_ft", "+ LP→FT", ("tune.start=probe", UNMATCHED, *PLAIN)),
-    Rung("interpolation", "+ interpolation", UNMATCHED_STAGES, shares="lp_ft"),
-    Rung("random_labels", "+ random labels", UNMATCHED_STAGES, labels="random"),
-    Rung("dasa_labels", "+ DASA labels instead", UNMATCHED_STAGES, labels="dasa"),
-    Rung("finished", "calibrated and decided, no labels", (UNMATCHED,), shares="lp_ft"),  # the better of two starts
-    Rung("full", "the same with DASA labels", (UNMATCHED,), shares="dasa_labels", before="finished", labels="dasa"),
+    Rung("interpolation", "+ interpolation", (*STAGES, *BEFORE_MATCHING), shares="lp_ft"),
+    Rung("random_labels", "+ random labels", (*STAGES, *BEFORE_MATCHING), labels="random"),
+    Rung("dasa_labels", "+ DASA labels instead", (*STAGES, *BEFORE_MATCHING), labels="dasa"),
+    Rung("finished", "calibrated and decided, no labels", BEFORE_MATCHING, shares="lp_ft"),  # the better of two starts
+    Rung("full", "the same with DASA labels", BEFORE_MATCHING, shares="dasa_labels", before="finished", labels="dasa"),
     Rung("matching", "match → LP→FT → interpolation", STAGES),
     Rung("matched", "every default, no labels", shares="matching"),
     Rung("matched_full", "full pipeline", before="matched", labels="dasa", chooser="matched"),

@@ -150,7 +150,8 @@ class InterpolateSettings(Settings):
     enabled: bool = True
     start: str = Field(default="start", description="the model as tuning began, or the folder of a saved darl model")
     alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        default=[0.0, 0.7, 0.85, 1.0], description="0: where tuning began (the probe); 1: tuned, always a candidate"
+        default=[0.0, 0.3, 0.5, 0.7, 0.85, 1.0],
+        description="0: where tuning began (the probe); 1: tuned, always a candidate",
     )
     before: str | None = Field(
         default=None,
