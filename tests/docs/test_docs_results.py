@@ -53,7 +53,7 @@ def test_the_main_job_with_more_pairs(label: str, metric: str, within: float) ->
 
 MATCHED = {
     "patents": "patents_minilm-l6_full_2000_tune.epochs=6_cross_entropy_tune.learning_rate=1e-4",
-    "retail": "retail_minilm-l6_full_2000_tune.epochs=4_cross_entropy_tune.learning_rate=1e-4",
+    "retail": "retail_minilm-l6_full_4000_tune.epochs=4_cross_entropy_tune.learning_rate=1e-4",
 }
 
 
