@@ -72,7 +72,8 @@ def chart_of(rows: list[dict[str, Any]]) -> Chart:
     first = rungs[0]
     said = "; ".join(f"{row['rung']}: ID {row['ID']:.3f}, OOD {row['OOD']:.3f}" for row in data)
     title = f"{first['suite']}, {first['backbone']}: quality in and out of distribution by rung"
-    return Chart(f"ablation-{first['suite']}-{first['backbone']}", title, spec, data, said, 420)
+    name = "-".join(part for part in ("ablation", first["preset"], first["suite"], first["backbone"]) if part)
+    return Chart(name, title, spec, data, said, 420)
 
 
 def _key(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,7 +93,7 @@ def _key(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_picture(rows: list[dict[str, Any]], folder: Path) -> Path:
-    """Draw it as ``folder/ablation-SUITE-BACKBONE.svg``.
+    """Draw it as ``folder/ablation-SUITE-BACKBONE.svg``, the short ladder's as ``ablation-short-SUITE-BACKBONE.svg``.
 
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
