@@ -223,11 +223,24 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
             "commit": whole[-1]["saved_at"],
             "machine": whole[-1]["machine"],
             "headline": headline(whole),
-            "rows": kept,
+            "rows": rounded(kept),
         },
     )
     print("\nclaims, mean over the suites so far")
     print("\n".join(lines_of(verdicts(whole))))
+
+
+def rounded(value: Any) -> Any:
+    """Figures to five places: the file stays under a megabyte.
+
+    >>> rounded({"ece": [0.12345678, None], "seeds": [0]})
+    {'ece': [0.12346, None], 'seeds': [0]}
+    """
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, 5) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":
