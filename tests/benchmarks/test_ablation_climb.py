@@ -8,6 +8,8 @@ import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from subprocess import run
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,12 +49,22 @@ def write_suite(folder: Path) -> None:
                     file.write(json.dumps({**pair, **where, "split": split}) + "\n")
 
 
+def called_here(command: list[str], **options: Any) -> Any:
+    """`python -m darl …` in this process, which has torch loaded; another command as it is."""
+    if command[1:3] != ["-m", "darl"]:
+        return run(command, **options)
+    found = CliRunner().invoke(app, command[3:])
+    assert found.exit_code == 0, found.output
+    return None
+
+
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Setting:
     folder = tmp_path_factory.mktemp("ablation")
     write_suite(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DARL_DATA", str(folder))
+        patch.setattr("ablation_runs.subprocess.run", called_here)
         made = Setting(
             suite="retail",
             backbone=str(tiny_encoder),
