@@ -48,7 +48,8 @@ demo: $(USER) ## train, select, retrain on the embedded world, on this machine
 ablation-small: $(DEV) ## train the small ladder of the ablation anew and hold it against the published rows; needs DARL_DATA
 	$(BIN)/python benchmarks/ablation.py --small --compare
 
-# Files of tests are dealt to as many processes as there are cores, at most four (about 1 GB each), one thread each.
+# Files of tests are dealt to one process more than there are cores (tests/conftest.py), at most four (about 1 GB each),
+# one thread each.
 test: $(DEV) ## run the tests; ARGS="-m 'not backbone'" leaves the slow ones out
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 

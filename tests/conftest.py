@@ -24,6 +24,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from darl.cores import usable_cores
+
 pytest_plugins = ("browser",)  # the fixtures `chromium` and `visit`, for tests of pages
 
 # A busy machine is no defect: no deadline a case. In CI the same cases are drawn every time, so that a red run
@@ -58,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "huggingface_hub was imported before tests/conftest.py; set HF_HUB_OFFLINE=1 in the environment"
         )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """With ``-n auto`` one process more than there are cores: a third of the tests' time they wait for others."""
+    return usable_cores() + 1
 
 
 @pytest.fixture(scope="session")
