@@ -32,7 +32,7 @@ from ablation_table import make_rows, show
 from ablation_verdict import headline, lines_of, verdicts
 from darl.dasa import select
 from darl.recipe.file import load_recipe
-from darl.storage import atomic_write_json
+from darl.storage import atomic_write_text
 from machine import commit, machine
 
 SMALL: dict[str, Any] = {
@@ -214,18 +214,17 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
     old = [{"machine": before["machine"], "saved_at": before.get("commit"), **row} for row in before["rows"]]
     kept = [row for row in old if key_of(row) != key_of(rows[0])] + [{**row, **here} for row in rows]
     whole = [row for row in kept if row["preset"] != "small"] or kept
-    atomic_write_json(
-        path,
-        {
-            "benchmark": path.stem,
-            "command": "python benchmarks/ablation.py --suite SUITE --backbone BACKBONE --train N --seeds 0 1 2 --save "
-            "[--set …] [--baseline …], as each row's keys say; preset: --small --save, --short --save",
-            "commit": whole[-1]["saved_at"],
-            "machine": whole[-1]["machine"],
-            "headline": headline(whole),
-            "rows": rounded(kept),
-        },
-    )
+    found = {
+        "benchmark": path.stem,
+        "command": "python benchmarks/ablation.py --suite SUITE --backbone BACKBONE --train N --seeds 0 1 2 --save "
+        "[--set …] [--baseline …], as each row's keys say; preset: --small --save, --short --save",
+        "commit": whole[-1]["saved_at"],
+        "machine": whole[-1]["machine"],
+        "headline": headline(whole),
+        "rows": rounded(kept),
+    }
+    # thousands of short lines: one space a level keeps the file under a megabyte
+    atomic_write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print("\nclaims, mean over the suites so far")
     print("\n".join(lines_of(verdicts(whole))))
 
