@@ -107,21 +107,17 @@ def test_braces_in_the_output_are_no_format(
     assert fit(small_recipe(world, tiny_encoder, **changes), quiet=True).folder == Path("small-{x}")
 
 
-def test_the_probe_and_its_mixes_are_candidates_and_those_of_a_random_head_are_not(
-    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("start", "candidates"),
+    [
+        ("auto", [("probe", 0.0), ("probe", 0.7), ("probe", 1.0), ("random", 1.0)]),
+        ("random", [("random", 0.7), ("random", 1.0)]),  # there is no other start
+    ],
+)
+def test_mixes_with_a_random_head_are_candidates_only_without_a_better_start(
+    start: str, candidates: list[tuple[str, float]], world: dict[str, str], tiny_encoder: Path, tmp_path: Path
 ) -> None:
     settings = {"alphas": [0.0, 0.7, 1.0], "max_id_loss": 0.05, "min_gain": 0.0}
-    recipe = small_recipe(world, tiny_encoder, tune={"start": "auto", "epochs": 1}, interpolate=settings)
+    recipe = small_recipe(world, tiny_encoder, tune={"start": start, "epochs": 1}, interpolate=settings)
     choices = fit(recipe, run=tmp_path, quiet=True).metrics["choices"]
-    places = [(c["start"], c["alpha"]) for c in choices["interpolate"]["candidates"]]
-    assert sorted(places) == [("probe", 0.0), ("probe", 0.7), ("probe", 1.0), ("random", 1.0)]
-
-
-def test_where_every_start_is_random_its_mixes_are_candidates(
-    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
-) -> None:
-    settings = {"alphas": [0.0, 0.7, 1.0], "max_id_loss": 0.05, "min_gain": 0.0}
-    recipe = small_recipe(world, tiny_encoder, tune={"start": "random", "epochs": 1}, interpolate=settings)
-    choices = fit(recipe, run=tmp_path, quiet=True).metrics["choices"]
-    places = [(c["start"], c["alpha"]) for c in choices["interpolate"]["candidates"]]
-    assert places == [("random", 1.0), ("random", 0.7)]
+    assert sorted((c["start"], c["alpha"]) for c in choices["interpolate"]["candidates"]) == candidates
