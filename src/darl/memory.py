@@ -1,11 +1,13 @@
-"""Memory that was freed: kept for the next batch, and given back to the system once much has piled up."""
+"""Memory that was freed: kept for the next batch, given back to the system once much has piled up, and what stays."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 MUCH = 16 * 2**20  # less than one pass over a thousand tokens takes, so what one has left does not come on top of it
@@ -44,6 +46,26 @@ def give_back_memory() -> None:
     arrow = sys.modules.get("pyarrow")  # has a heap of its own
     if arrow is not None:
         arrow.default_memory_pool().release_unused()
+
+
+@contextlib.contextmanager
+def imported_to_stay() -> Iterator[None]:
+    """Import a process's libraries in this block: they are no garbage, so none is looked for, then or later.
+
+    torch and transformers leave objects by the hundred thousand. Looking through them again and again is a tenth of
+    the time of their imports, and later each full collection holds the process up for .2 to .4 s.
+
+    >>> with imported_to_stay():
+    ...     import darl.grades
+    >>> gc.isenabled() and gc.get_freeze_count() > 0
+    True
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def keep_little_code() -> None:

@@ -21,13 +21,13 @@ from running_server import RunningServer, serving
 from darl.model import RelevanceModel
 
 KEY = "a-key-of-the-tests"
-PAUSE = 0.02  # seconds between a client's requests
+PAUSE = 0.05  # seconds between a client's requests
 
 
 class Load:
     """Clients that ask all the time, each with a connection of its own; every outcome is counted."""
 
-    def __init__(self, server: RunningServer, clients: int = 6) -> None:
+    def __init__(self, server: RunningServer, clients: int = 4) -> None:
         self.outcomes: Counter[str] = Counter()
         self.versions: set[str] = set()
         self.nothing_new_from = float("inf")  # a request that begins later is not accepted any more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -49,6 +50,7 @@ class Kill:
 
 def run_fit(recipe: dict[str, Any], run: str, kill: Kill | None = None, redo: bool = False) -> None:
     """Fit in this process; die at ``kill``."""
+    gc.freeze()  # what was imported before stays; each tuning ends with a full collection
     if kill is not None:
         kill.arm()
     fit(Recipe.model_validate(recipe), run=run, redo=redo, quiet=True)

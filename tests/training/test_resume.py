@@ -20,7 +20,7 @@ from darl.storage import read_json
 
 # each run is a process of its own, forked from a server that has imported everything and done nothing
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["darl.training.pipeline", "torch", "transformers", "peft", "fit_worker"])
+PROCESSES.set_forkserver_preload(["darl.training.pipeline", "transformers.trainer", "peft"])
 
 ALL = {"probe", "tune-random", "tune-probe", "interpolate", "finish"}
 BEFORE = {

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from darl.errors import DarlError
-from darl.memory import FreedMemory, keep_freed_memory, keep_little_code
+from darl.memory import FreedMemory, imported_to_stay, keep_freed_memory, keep_little_code
 from darl.serving.frames import pack, read
 from darl.serving.version import model_version
 
@@ -49,11 +49,12 @@ def main() -> None:
         while rest:
             rest = rest[output.write(rest) :]
 
-    from darl.model.saving import model_folder
-    from darl.progress import quiet_libraries
-    from darl.serving.loading import describe, keep_prefixes, lay_out, load_served, nearest_pairs, prefix_tokens
+    with imported_to_stay():
+        from darl.model.saving import model_folder
+        from darl.progress import quiet_libraries
+        from darl.serving.loading import describe, keep_prefixes, lay_out, load_served, nearest_pairs, prefix_tokens
 
-    quiet_libraries()
+        quiet_libraries()
     send({"event": "imported"})
     scorer: BatchScorer | None = None
     model: Served | None = None
