@@ -102,6 +102,17 @@ def test_one_mapping_reads_graded_files_and_ungraded_ones_where_grades_need_not_
         read_pairs(files, columns=mapping)
 
 
+def test_a_file_that_darl_wrote_needs_no_mapping_of_the_graded_pairs_beside_it(tmp_path):
+    graded = write(tmp_path / "graded.csv", "search_term,title,stars", "a,b,1")
+    labelled = write(tmp_path / "labelled.jsonl", json.dumps({"query": "a", "item": "c", "grade": 2, "title_id": 7}))
+    mapping = {"query": "search_term", "item": "title", "grade": "stars"}
+    table = read_pairs([str(graded), str(labelled)], columns=mapping)
+    assert (table.items, table.grades.tolist()) == (["b", "c"], [1, 2])
+    half = write(tmp_path / "half.jsonl", json.dumps({"query": "a", "title": "c", "grade": 2}))
+    with pytest.raises(DataError, match="no column 'search_term'"):  # a mapping that fits in part is a slip
+        read_pairs(half, columns=mapping)
+
+
 @pytest.mark.parametrize("header", ["star", "label", " Rating_stars", "Grade"])
 def test_a_misspelt_grade_column_is_never_read_as_no_grades(tmp_path, header):
     path = write(tmp_path / "a.csv", f"q,item,{header}", "a,b,1")

@@ -46,7 +46,9 @@ def darl_names(
 
     Args:
         found: the source's columns.
-        columns: {darl's name: the source's name}; what it does not name is found by name or alias.
+        columns: {darl's name: the source's name}; what it does not name is found by name or alias. A source with none
+            of the mapped columns, but with those that are needed under darl's own names, is one that darl wrote
+            (labelled picks beside the graded pairs they were picked for): it needs no mapping.
         where: the source's name in messages.
         require_grades: whether a grade column must be there. Where it need not, a file without the mapped one, and
             without one that might be meant by it, is read as ungraded.
@@ -59,15 +61,18 @@ def darl_names(
 
     >>> darl_names(["title", "q", "price"], {"query": "q"}, where="shop.csv", require_grades=False)
     {'query': 'q', 'item': 'title', 'price': 'price'}
+    >>> darl_names(["query", "item"], {"query": "q"}, where="picks.jsonl", require_grades=False)
+    {'query': 'query', 'item': 'item'}
     """
+    needed = ("query", "item", "grade") if require_grades else ("query", "item")
+    mapped = {} if _darls_own(found, columns or {}, needed) else columns or {}
     new_names: dict[str, str] = {}  # theirs → ours
-    for ours, theirs in (columns or {}).items():
+    for ours, theirs in mapped.items():
         if theirs not in found:
             if ours == "grade" and not require_grades and not _like_a_grade(theirs, found):
                 continue  # a file of ungraded pairs beside graded ones, read with the same mapping
             raise missing_column(theirs, found, where)
         new_names[theirs] = ours
-    needed = ("query", "item", "grade") if require_grades else ("query", "item")
     for ours in KNOWN_COLUMNS:
         if ours in new_names.values() or (ours in found and ours not in new_names):
             continue
@@ -88,6 +93,12 @@ def darl_names(
         if name not in new_names:
             new_names[name] = f"source_{name}" if name in PROVENANCE else f"{name}_original" if name in taken else name
     return {ours: theirs for theirs, ours in new_names.items()}
+
+
+def _darls_own(found: Sequence[str], columns: Mapping[str, str], needed: Sequence[str]) -> bool:
+    if set(columns.values()).intersection(found) or not set(needed).issubset(found):
+        return False
+    return "grade" in found or "grade" not in columns or not _like_a_grade(columns["grade"], found)
 
 
 def _like_a_grade(name: str, found: Sequence[str]) -> bool:
