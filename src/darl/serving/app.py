@@ -94,7 +94,7 @@ def _handler(service: Service, endpoint: Endpoint) -> Handler:
             data = parse_json(await read_body(request, settings.max_body_bytes, settings.deadline_seconds))
             dialect = endpoint.dialect(data, request.headers)
             note.dialect = dialect.name
-            ask = dialect.read(data)
+            ask = dialect.read(data, settings.max_documents)
             note.facts["pairs"] = len(ask.items)
             if settings.log_texts:
                 note.facts |= {"queries": list(dict.fromkeys(ask.queries)), "items": list(ask.items)}

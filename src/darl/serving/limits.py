@@ -77,12 +77,17 @@ def check_size(queries: Sequence[str], items: Sequence[str], settings: ServeSett
     if not items:
         raise Refusal("empty", "there is nothing to score: give at least one document")
     if len(items) > settings.max_documents:
-        raise Refusal("too_many", f"{len(items)} documents, more than the {settings.max_documents} allowed here")
+        raise too_many(len(items), settings.max_documents)
     for name, texts in (("query", queries), ("document", items)):
         for row, text in enumerate(texts):
             if len(text) > settings.max_text_chars:
                 at = f"{name} {row}" if len(texts) > 1 else name
                 raise Refusal("too_many", f"{len(text)} characters, {settings.max_text_chars} are allowed", where=at)
+
+
+def too_many(count: int, most: int) -> Refusal:
+    """The refusal of a request of more than ``most`` documents."""
+    return Refusal("too_many", f"{count} documents, more than the {most} allowed here")
 
 
 def _with_surrogates(body: bytes, error: ValueError) -> Any:

@@ -9,12 +9,14 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
 from darl.serving.core import Ask, Scored
+from darl.serving.limits import too_many
 from darl.serving.refusals import Refusal
 
 
 def _whole(value: Any) -> Any:
-    # JSON knows one kind of number: 3.0 is a whole one. A text or a truth value is none.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value % 1:
+    # JSON knows one kind of number: 3.0 is a whole one. A text or a truth value is none. An int is whole of any size,
+    # beyond what a float can hold too.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:  # of ∞ or NaN: NaN, which is true
         raise ValueError("must be a whole number")
     return int(value)
 
@@ -23,9 +25,14 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 TopN = Annotated[Whole, Field(ge=1, description="How many results to return; default all.")]
 Text = StrictStr
 Flag = StrictBool
+# A list of thousands of wrong entries costs one error, not thousands: `fail_fast` wherever a list is read.
+TwoTexts = Annotated[list[Text], Field(min_length=2, max_length=2, fail_fast=True)]
 AskOOD = Annotated[
     Flag, Field(description="Also say how far each pair is from what the model was trained on (a second pass).")
 ]
+
+
+LONE_PAIR = 2  # entries of a list that is one pair, as TEI's `inputs` may be
 
 
 class RequestBody(BaseModel):
@@ -80,6 +87,7 @@ class Dialect(ABC):
         name: in logs, metrics and the traffic log.
         body: the request's model. reply_body: the reply's, for the OpenAPI schema.
         error_body: the error's, for the OpenAPI schema. example: a request.
+        lists: the body's keys, aliases too, under which a list has an entry for each pair.
     """
 
     name: ClassVar[str]
@@ -87,6 +95,7 @@ class Dialect(ABC):
     reply_body: ClassVar[Any]
     error_body: ClassVar[type[ReplyBody]]
     example: ClassVar[dict[str, Any]]
+    lists: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def ask(self, body: Any) -> Ask:
@@ -104,12 +113,20 @@ class Dialect(ABC):
         """The status of an error."""
         return refusal.status
 
-    def read(self, data: dict[str, Any]) -> Ask:
+    def read(self, data: dict[str, Any], most: int) -> Ask:
         """The pairs of a JSON object.
 
+        Args:
+            most: pairs that a request may have. A longer list is refused before its entries are looked at: a body of
+                a few bytes an entry would hold up everybody else's requests.
+
         Raises:
-            Refusal: the object is not of this dialect's shape.
+            Refusal: the object is not of this dialect's shape, or a list is too long.
         """
+        for name in self.lists:
+            entries = data.get(name)
+            if isinstance(entries, list) and len(entries) > max(most, LONE_PAIR):
+                raise too_many(len(entries), most)
         try:
             return self.ask(self.body.model_validate(data))
         except ValidationError as error:

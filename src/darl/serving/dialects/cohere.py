@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from darl.serving.core import Ask, Scored
 from darl.serving.dialects.base import (
@@ -23,15 +23,26 @@ from darl.serving.refusals import Refusal
 Scalar = Text | int | float | bool | None
 
 
+def _of_scalars(document: Any) -> Any:
+    # pydantic would collect some errors for each key
+    for name, value in document.items() if isinstance(document, dict) else ():
+        if not isinstance(value, (str, int, float, bool, type(None))):
+            raise ValueError(f"{name[:50]!r} must be a text, a number, true, false or null")
+    return document
+
+
+Fields = Annotated[dict[Text, Scalar], BeforeValidator(_of_scalars)]
+
+
 class RerankV2(RequestBody):
     """``max_tokens_per_doc`` and ``priority`` are accepted and not used: the model cuts at its own length."""
 
     model: Text | None = None
     query: Text
-    documents: Annotated[list[Text | dict[Text, Scalar]], Field(min_length=1)]
+    documents: Annotated[list[Text | Fields], Field(min_length=1, fail_fast=True)]
     top_n: TopN | None = None
     return_documents: Flag | None = None
-    rank_fields: list[Text] | None = None
+    rank_fields: Annotated[list[Text], Field(fail_fast=True)] | None = None
     ood: AskOOD = False
 
 
@@ -54,6 +65,7 @@ class CohereV2(Dialect):
     """Results best first, without the documents' texts unless ``return_documents`` asks for them."""
 
     name = "cohere_v2"
+    lists = ("documents",)
     version: ClassVar[str] = "2"
     body, reply_body, error_body = RerankV2, RerankReply, Error
     example: ClassVar[dict[str, Any]] = {

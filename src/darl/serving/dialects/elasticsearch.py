@@ -18,7 +18,7 @@ class TaskSettings(RequestBody):
 
 class Rerank(RequestBody):
     query: Text
-    input: Text | Annotated[list[Text], Field(min_length=1)]
+    input: Text | Annotated[list[Text], Field(min_length=1, fail_fast=True)]
     top_n: TopN | None = None
     return_documents: Flag | None = None
     task_settings: TaskSettings = TaskSettings()
@@ -53,6 +53,7 @@ class Elasticsearch(Dialect):
     """Results best first, with texts unless ``return_documents`` is false."""
 
     name = "elasticsearch"
+    lists = ("input",)
     body, reply_body, error_body = Rerank, RerankReply, Error
     example: ClassVar[dict[str, Any]] = {
         "query": "cat insurance",

@@ -28,7 +28,7 @@ from darl.serving.refusals import Refusal
 class Rerank(RequestBody):
     model: Text | None = None
     query: Text
-    documents: Annotated[list[Text | TextDocument], Field(min_length=1)]
+    documents: Annotated[list[Text | TextDocument], Field(min_length=1, fail_fast=True)]
     top_n: TopN | None = None
     return_documents: Flag | None = True
     ood: AskOOD = False
@@ -48,6 +48,7 @@ class Jina(Dialect):
     """Results best first, with the documents' texts unless ``return_documents`` is false."""
 
     name = "jina"
+    lists = ("documents",)
     body, reply_body, error_body = Rerank, RerankReply, Error
     example: ClassVar[dict[str, Any]] = {
         "model": "rerank",

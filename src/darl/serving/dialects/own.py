@@ -11,7 +11,7 @@ from darl.serving.dialects.base import OOD, Dialect, Flag, ReplyBody, RequestBod
 from darl.serving.refusals import Refusal
 
 MOST_NEAREST = 10
-Items = Annotated[list[Text], Field(min_length=1)]
+Items = Annotated[list[Text], Field(min_length=1, fail_fast=True)]
 
 
 class Pair(RequestBody):
@@ -24,7 +24,7 @@ class Relevance(RequestBody):
 
     query: Text | None = None
     items: Items | None = None
-    pairs: Annotated[list[Pair], Field(min_length=1)] | None = None
+    pairs: Annotated[list[Pair], Field(min_length=1, fail_fast=True)] | None = None
     ood: Annotated[Flag, Field(description="Say how far out each pair is; false saves a second pass.")] = True
     nearest: Annotated[
         Whole, Field(ge=0, le=MOST_NEAREST, description="How many of the nearest training pairs to name.")
@@ -83,6 +83,7 @@ class Own(Dialect):
     """Per pair the grade, its probabilities, the relevance score and, unless not wanted, the OOD figures."""
 
     name = "darl"
+    lists = ("items", "pairs")
     body, reply_body, error_body = Relevance, RelevanceReply, Error
     example: ClassVar[dict[str, Any]] = {
         "query": "cat insurance",

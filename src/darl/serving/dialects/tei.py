@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, RootModel
 
 from darl.serving.core import Ask, Scored
-from darl.serving.dialects.base import OOD, AskOOD, Dialect, Flag, ReplyBody, RequestBody, Text, logit
+from darl.serving.dialects.base import OOD, AskOOD, Dialect, Flag, ReplyBody, RequestBody, Text, TwoTexts, logit
 from darl.serving.refusals import Kind, Refusal
 
 Direction = Literal["right", "Right", "left", "Left"]
@@ -38,17 +38,14 @@ class Options(RequestBody):
 
 class Rerank(Options):
     query: Text
-    texts: list[Text]
+    texts: Annotated[list[Text], Field(fail_fast=True)]
     return_text: Flag = False
 
 
 class Predict(Options):
     """One pair or several; a lone text is refused, as there is nothing to judge it by."""
 
-    inputs: (
-        Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], Field(min_length=1)]
-        | Annotated[list[Text], Field(min_length=2, max_length=2)]
-    )
+    inputs: Annotated[list[TwoTexts], Field(min_length=1, fail_fast=True)] | TwoTexts
 
 
 class Rank(ReplyBody):
@@ -93,6 +90,7 @@ class TEIRerank(_TEI):
     """A bare list, best first. ``score`` is the relevance score; raw, the number whose sigmoid it is."""
 
     name = "tei"
+    lists = ("texts",)
     body, reply_body = Rerank, RerankReply
     example: ClassVar[dict[str, Any]] = {
         "query": "cat insurance",
@@ -119,6 +117,7 @@ class TEIPredict(_TEI):
     """Per pair the grades by name, the likeliest first. Raw scores are log-probabilities."""
 
     name = "tei_predict"
+    lists = ("inputs",)
     body, reply_body = Predict, PredictReply
     example: ClassVar[dict[str, Any]] = {"inputs": [["cat insurance", "Vet fee cover for cats"]]}
 

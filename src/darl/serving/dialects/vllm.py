@@ -17,6 +17,7 @@ from darl.serving.dialects.base import (
     RequestBody,
     Text,
     TextDocument,
+    TwoTexts,
     Usage,
     Whole,
     ranked,
@@ -25,7 +26,7 @@ from darl.serving.dialects.base import (
 )
 from darl.serving.refusals import Refusal
 
-Texts = Text | Annotated[list[Text], Field(min_length=1)]
+Texts = Text | Annotated[list[Text], Field(min_length=1, fail_fast=True)]
 
 
 class Score(RequestBody):
@@ -40,7 +41,7 @@ class Score(RequestBody):
 class Rerank(RequestBody):
     model: Text | None = None
     query: Text
-    documents: Annotated[list[Text | TextDocument], Field(min_length=1)]
+    documents: Annotated[list[Text | TextDocument], Field(min_length=1, fail_fast=True)]
     top_n: Annotated[Whole, Field(ge=0, description="0 means all.")] | None = 0
     ood: AskOOD = False
 
@@ -56,7 +57,7 @@ class Classify(RequestBody):
     """``input`` is a list of pairs: a lone text cannot be judged without its query."""
 
     model: Text | None = None
-    input: Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)] | TextPair], Field(min_length=1)]
+    input: Annotated[list[TwoTexts | TextPair], Field(min_length=1, fail_fast=True)]
     ood: AskOOD = False
 
 
@@ -128,6 +129,7 @@ class VLLMScore(_VLLM):
     """Scores in the request's order."""
 
     name = "vllm_score"
+    lists = ("queries", "text_1", "data_1", "documents", "text_2", "data_2")
     body, reply_body = Score, ScoreReply
     example: ClassVar[dict[str, Any]] = {
         "model": "rerank",
@@ -156,6 +158,7 @@ class VLLMRerank(_VLLM):
     """Results best first, always with the documents' texts."""
 
     name = "vllm_rerank"
+    lists = ("documents",)
     body, reply_body = Rerank, RerankReply
     example: ClassVar[dict[str, Any]] = {
         "model": "rerank",
@@ -182,6 +185,7 @@ class VLLMClassify(_VLLM):
     """Grade names and probabilities of pairs, in the request's order."""
 
     name = "vllm_classify"
+    lists = ("input",)
     body, reply_body = Classify, ClassifyReply
     example: ClassVar[dict[str, Any]] = {"model": "rerank", "input": [["cat insurance", "Vet fee cover for cats"]]}
 
