@@ -149,8 +149,18 @@ def test_a_model_in_its_run_brings_its_own_guards(small_model: Path, graded_csv:
     assert [json.loads(line)["query"] for line in out.read_text().splitlines()] == ["new words"]
     run("select", folder, pool, "--where", "title=another item", "--budget", 3, "-o", out, "-q")
     assert [json.loads(line)["query"] for line in out.read_text().splitlines()] == ["more words"]
+    (folder / "recipe.yaml").write_text(recipe)
+    pool.write_text("query,title\nquery 1,a leaking one\nmore words,another item\nnew words,a new item\n")
+    far = tmp_path / "dev_id.csv"
+    far.write_text("query,title,label\nmore words,x,1\n")
+    for more in ((), ("--train", train)):  # sets that are given guard beside those of the run
+        result = run("select", folder, pool, "--budget", 3, "-o", out, "-q", "--against", far, *more)
+        assert "guarding against the run's own dev_id, dev_id" in result.stderr
+        assert [json.loads(line)["query"] for line in out.read_text().splitlines()] == ["new words"]
     train.unlink()
     assert "--train and --against" in run("select", folder, pool, "--budget", 3, "-o", out, code=2).stderr
+    result = run("select", folder, pool, "--budget", 3, "-o", out, "-q", "--against", far, "--train", graded_csv)
+    assert "the run's own pairs guard nothing" in result.stderr
 
 
 # ------------------------------------------------------------------------- recipe, backbones, doctor, fit

@@ -9,8 +9,7 @@ import typer
 
 from darl.cli.arguments import Columns, Quiet, listed, mapping, scale_of
 from darl.cli.output import Output, note, put, put_json
-
-JSON_LINES = (".jsonl", ".ndjson")
+from darl.cli.targets import refuse_overwrite, require_json_lines
 
 
 def judge(
@@ -103,11 +102,15 @@ def judge(
     if out is None and not (estimate or only_gold):
         raise typer.BadParameter("name the file for the labels, or say --estimate or --only-gold", param_hint="-o")
     for option, path in (("-o", out), ("--answers", answers), ("--unlabelled", unlabelled)):
-        if path is not None and path.suffix not in JSON_LINES:
-            raise typer.BadParameter(f"{path} is no .jsonl file", param_hint=option)
+        require_json_lines(option, path)
     from darl.labelling.judge import judge_pairs
+    from darl.labelling.judge.job import report_file
     from darl.progress import Reporter
 
+    others = [pairs, gold, examples, guideline, cache]
+    for path in (out, answers, unlabelled, report_file(out, report)):
+        refuse_overwrite(path, *others)
+        others.append(path)
     prices = _prices(price, budget)
     names = mapping(columns, "--columns")
     settings = {

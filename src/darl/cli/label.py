@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from darl.cli.arguments import Columns, listed, mapping, scale_of
 from darl.cli.output import Output, note, put, put_json, save
+from darl.cli.targets import refuse_overwrite, require_json_lines
 
 PAGE = "page"
 
@@ -106,6 +107,8 @@ def export(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A .jsonl file.", show_default=False)],
 ) -> None:
     """Write every answer as a line of JSON: who, what, when, with which note."""
+    require_json_lines("-o", out)
+    refuse_overwrite(out, sources)
     from darl.labelling import export_answers, read_answers
 
     found = read_answers(sources)
@@ -129,6 +132,10 @@ def merge(
     output: Annotated[Output, typer.Option(help="How to print the report.")] = "text",
 ) -> None:
     """Write one grade a pair, fit to be training pairs of `darl fit`; name every conflict."""
+    require_json_lines("-o", out)
+    require_json_lines("--conflicts", conflicts)
+    refuse_overwrite(out, sources, conflicts)
+    refuse_overwrite(conflicts, sources)
     from darl.labelling import merge_answers, read_answers, write_merged
 
     merged = merge_answers(read_answers(sources), rule, adjudicators=adjudicator or ())
@@ -147,6 +154,7 @@ def agreement(
     save_to: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the JSON there too.")] = None,
 ) -> None:
     """Say how far to trust the labels: right on gold, the same on repeats, agreed between annotators."""
+    refuse_overwrite(save_to, sources)
     import json
 
     from darl.labelling import agreement_report, read_answers

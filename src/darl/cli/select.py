@@ -9,6 +9,7 @@ import typer
 
 from darl.cli.arguments import Columns, Device, Quiet, RayAddress, Seed, Where, Workers, filters, mapping, named_files
 from darl.cli.output import Output, note, put, put_json, working
+from darl.cli.targets import refuse_overwrite
 
 SHOWN = 20
 
@@ -27,7 +28,10 @@ def select(
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]FILE", help="Evaluation pairs, none of whose queries may be picked; repeatable."),
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="Evaluation pairs, none of whose queries may be picked, beside those of the run; repeatable.",
+        ),
     ] = None,
     already: Annotated[
         str | None, typer.Option(metavar="FILE", help="Pairs labelled since, as in an earlier round.")
@@ -64,6 +68,8 @@ def select(
     A model that still lies in its run brings its training and evaluation pairs for the guards.
     """
     names, kept = mapping(columns, "--columns"), filters(where)
+    guarded = named_files(against or [])
+    refuse_overwrite(out, pool, train, already, *guarded.values())
     with working(quiet=quiet):
         from darl.memory import keep_little_code, share_heap_with_arrow
 
@@ -71,7 +77,7 @@ def select(
         share_heap_with_arrow()  # before the others load Arrow
         from darl.dasa import select as run_select
         from darl.dasa.pool import open_pool
-        from darl.errors import RecipeError
+        from darl.errors import DataError, RecipeError
         from darl.model.saving import model_folder
         from darl.pairs import read_pairs, write_pairs
         from darl.pairs.formats import file_kind
@@ -92,12 +98,20 @@ def select(
             # for guards the texts are enough: picks that are still out for labelling count too
             return read_pairs(path, scale=loaded.scale, columns=columns, require_grades=False)
 
-        known = None if train is not None and against and pool else run_splits(model)
+        try:
+            known = run_splits(model)
+        except DataError as error:
+            if train is None or not against or not pool:
+                raise
+            known = None
+            note(f"the run's own pairs guard nothing, they cannot be read any more: {error.what}")
         labelled = known_pairs(train, names) if train is not None else known and known.train
-        judging = {name: known_pairs(path, names) for name, path in named_files(against or []).items()}
-        if not against and known is not None:
-            judging = known.evaluations
-            note(f"guarding against the run's own {', '.join(judging)}")
+        judging = {name: known_pairs(path, names) for name, path in guarded.items()}
+        own = {} if known is None else known.evaluations
+        if own or judging:
+            guards = [*(f"the run's own {name}" for name in own), *judging]
+            note(f"guarding against {', '.join(guards)}")
+        judging = {**{f"run {name}" if name in judging else name: table for name, table in own.items()}, **judging}
         source: Any = pool
         if source is None:
             if known is None or known.pool is None:
@@ -107,6 +121,7 @@ def select(
                     mend="give its file after the model, or `data.pool` in the recipe",
                 )
             source, names, kept = known.pool.path, {**known.columns, **names}, {**known.pool.where, **kept}
+            refuse_overwrite(out, source)
         opened = open_pool(source, columns=names, where=kept)
         if opened.unreadable:
             note(f"{len(opened.unreadable):,} rows of the pool could not be parsed and were left out")

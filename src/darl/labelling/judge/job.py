@@ -93,7 +93,7 @@ def judge_pairs(
         pairs, scale=scale, gold=gold, guideline=guideline, examples=examples, show=show, reason=reason,
         columns=columns, limit=limit,
     )  # fmt: skip
-    report = report if report is not None or out is None else Path(out).with_suffix(".judge.json")
+    report = report_file(out, report)
     with AnswerCache(_beside(pairs, cache)) as answered:
         judge = Judge(asked, material.prompt, answered, prices=prices, key=key, least=min_confidence)
         found = Judged(judge, judge.estimate([*material.gold, *(material.records if stop_after != "gold" else [])]))
@@ -116,6 +116,15 @@ def judge_pairs(
         found.write_report(report)
         found.write(out, answers=answers, unlabelled=unlabelled)
     return found
+
+
+def report_file(out: str | Path | None, report: str | Path | None = None) -> str | Path | None:
+    """Where the report goes: where it was said, else beside the labels; nowhere where there are none.
+
+    >>> str(report_file("work/judged.jsonl"))
+    'work/judged.judge.json'
+    """
+    return report if report is not None or out is None else Path(out).with_suffix(".judge.json")
 
 
 def _measure(found: Judged, material: Material, advance: Callable[[int], None]) -> None:
