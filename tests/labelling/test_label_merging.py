@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_world import SCALE, answer, begin, some_pairs
 
-from darl.errors import EmptySplitError, StorageError
+from darl.errors import DataError, EmptySplitError, StorageError
 from darl.grades import GradeScale
 from darl.labelling import (
     Answer,
@@ -128,6 +128,18 @@ def test_export_and_read_back(tmp_path: Path) -> None:
     answer(other, enter(other, "Cy"), 0)
     several = read_answers([tmp_path / "a.sqlite", tmp_path / "b.sqlite"])
     assert {one.annotator for one in several.rows} == {"Ann", "Bo", "Cy"}
+
+
+def test_line_ends_of_unicode_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    found = votes(("a\u2028b", "ann", 1), ("a\u2029b\x85c", "ann", 2), ("a\rb\x0bc", "bo", 0))
+    export_answers(found, path)
+    assert read_answers(path) == found
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))  # as Windows saves it
+    assert read_answers(path) == found
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match="not valid UTF-8"):
+        read_answers(path)
 
 
 def test_what_is_no_export_is_named(tmp_path: Path) -> None:

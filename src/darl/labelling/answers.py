@@ -13,7 +13,7 @@ from darl.labelling.database import Database, is_url
 from darl.labelling.problems import LabellingError
 from darl.labelling.project import read_project
 from darl.labelling.tables import annotators, answers, pairs, sa
-from darl.storage import storage_errors
+from darl.pairs.formats import open_lines
 
 
 def read_answers(sources: str | Path | Sequence[str | Path]) -> Answers:
@@ -21,7 +21,7 @@ def read_answers(sources: str | Path | Sequence[str | Path]) -> Answers:
 
     Raises:
         LabellingError: a source is neither, its grades are not those of the first, or a line cannot be read.
-        StorageError: a file is missing.
+        DataError: a file is no UTF-8 text. StorageError: it is missing.
     """
     several = [sources] if isinstance(sources, (str, Path)) else list(sources)
     scale, rows = None, []
@@ -41,7 +41,7 @@ def read_answers(sources: str | Path | Sequence[str | Path]) -> Answers:
 
 
 def _is_export(source: str | Path) -> bool:
-    return not is_url(source) and Path(source).suffix in (".jsonl", ".json", ".ndjson")
+    return not is_url(source) and Path(source).suffix.lower() in (".jsonl", ".json", ".ndjson")
 
 
 def _of_database(source: str | Path) -> tuple[GradeScale, list[Answer]]:
@@ -78,9 +78,7 @@ def _of_database(source: str | Path) -> tuple[GradeScale, list[Answer]]:
 
 def _of_file(path: Path) -> tuple[GradeScale | None, list[Answer]]:
     scale, rows = None, []
-    with storage_errors(path):
-        lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in open_lines(path):
         if not line.strip():
             continue
         try:
