@@ -322,6 +322,21 @@ def test_a_disk_that_fills_up_ends_the_job_by_name(tmp_path: Path, monkeypatch: 
         run(server, tmp_path, pairs=200, gold=0)
 
 
+def test_grades_of_another_scale_are_not_looked_at(tmp_path: Path) -> None:
+    table = some_pairs(4)
+    lines = [
+        {"query": query, "item": item, "label": "nine of ten"}
+        for query, item in zip(table.queries, table.items, strict=True)
+    ]
+    path = tmp_path / "picked.v1.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with serving(right) as server:
+        judged = run(server, tmp_path, path, 3, cache=None)  # type: ignore[arg-type]
+    assert [row["grade"] for row in judged.rows] == ["irrelevant", "weak", "strong", "irrelevant"]
+    assert not any("label" in row for row in judged.rows)
+    assert (tmp_path / "picked.v1.judge.sqlite").is_file()
+
+
 def test_limit_takes_the_first(tmp_path: Path) -> None:
     with serving(right) as server:
         found = run(server, tmp_path, pairs=6, gold=0, limit=2)

@@ -14,7 +14,8 @@ from label_world import SCALE, Command, answer, begin, call, in_thread, some_pai
 from darl.errors import EmptySplitError, GradeError
 from darl.labelling import Database, LabellingError, LabelSettings, open_project, read_answers
 from darl.labelling.answering import enter
-from darl.labelling.project import read_project
+from darl.labelling.files import read_ungraded
+from darl.labelling.project import default_file, read_project
 from darl.pairs import PairTable
 
 
@@ -90,6 +91,31 @@ def test_gold_is_not_labelled_and_grades_of_the_file_are_not_kept(tmp_path: Path
     ann = enter(project, "Ann")
     assert [getattr(answer(project, ann), "item", None) for _ in range(3)] == ["a", "b", None]
     assert all("grade" not in one.fields for one in read_answers(tmp_path / "a.sqlite").rows)
+
+
+def test_grades_of_another_scale_are_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("query,product_title,stars,label\na,b,1,seven\na,b,2,-1\nc,d,9,none\n")
+    for columns in ({}, {"grade": "stars"}):
+        table = read_ungraded(path, SCALE, columns)
+        assert (table.queries, table.items, table.has_grades) == (["a", "c"], ["b", "d"], False)
+        assert table.has("stars") == (not columns)
+    assert read_ungraded(path, None, {"item": "label"}).items == ["seven", "-1", "none"]
+
+
+def test_each_file_of_pairs_has_a_project_of_its_own() -> None:
+    names = (
+        "round.1.jsonl",
+        "round.2.jsonl",
+        "round.jsonl",
+        "round.1.csv.gz",
+        "round.PARQUET",
+        "round.2024",
+        ".hidden",
+    )
+    assert [default_file(f"a/{name}").name.removesuffix(".labels.sqlite") for name in names] == [
+        "round.1", "round.2", "round", "round.1", "round", "round.2024", ".hidden",
+    ]  # fmt: skip
 
 
 def test_a_killed_server_loses_no_answer(new_database: Any, tmp_path: Path) -> None:

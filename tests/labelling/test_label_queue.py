@@ -92,6 +92,30 @@ def test_overlap_asks_one_more_annotator(new_database: Any) -> None:
     assert progress(project).open == 0
 
 
+def test_labels_a_pair_and_overlap_change_the_pairs_that_are_there(new_database: Any) -> None:
+    target = new_database()
+    begin(target, 30, gold=2).database.close()
+
+    def open_grades(**settings: Any) -> int:
+        project = open_project(Database(target), settings=settings)
+        found = progress(project).open
+        project.database.close()
+        return found
+
+    assert open_grades() == 30
+    assert open_grades(labels_per_pair=3) == 90
+    some = open_grades(overlap=0.3) - 90
+    assert 0 < some < 30
+    assert open_grades(overlap=0.6) > 90 + some
+    assert open_grades(labels_per_pair=2, overlap=0.0) == 60
+    again = open_project(Database(target))
+    for name in ("Ann", "Bo"):
+        answer(again, enter(again, name), 2)
+    again.database.close()
+    assert open_grades(labels_per_pair=1) == 29
+    assert len(read_answers(target)) == 2  # nothing that was said is lost
+
+
 def test_a_skipped_pair_comes_back_at_the_end(new_database: Any) -> None:
     project = begin(new_database(), 3)
     ann = enter(project, "Ann")

@@ -9,6 +9,7 @@ from typing import Any
 from darl.grades import GradeScale
 from darl.labelling import serving  # by its module, so that what serves can be replaced
 from darl.labelling.database import Database
+from darl.labelling.files import read_ungraded
 from darl.labelling.problems import LabellingError
 from darl.labelling.project import default_file, open_project, read_project
 from darl.labelling.serving import Address
@@ -56,9 +57,10 @@ def label_pairs(
     database = Database(target, create=True)
     try:
         known = scale or _scale_of(database)
-        texts = {ours: theirs for ours, theirs in (columns or {}).items() if ours != "grade"}
-        table = _table(pairs, known, texts, graded=False)
-        golden = None if gold is None else _table(gold, known, dict(columns or {}), graded=True)
+        table = pairs if isinstance(pairs, PairTable) else read_ungraded(pairs, known, columns or {})
+        golden = gold
+        if gold is not None and not isinstance(gold, PairTable):
+            golden = read_pairs(gold, scale=known, columns=columns or None)
         given = {**(settings or {}), "guideline": text}
         project = open_project(database, table, scale=scale, gold=golden, settings=given)
         told = None if ready is None else lambda address: ready(address, database.name)
@@ -73,12 +75,6 @@ def _target(pairs: PairTable | Source, db: str | Path | None) -> str | Path:
     if not isinstance(pairs, (str, Path)) or "://" in str(pairs):
         raise LabellingError("no database is named", where="label", mend="give a file: db='labels.sqlite'")
     return default_file(pairs)
-
-
-def _table(source: PairTable | Source, scale: GradeScale | None, columns: dict[str, str], *, graded: bool) -> PairTable:
-    if isinstance(source, PairTable):
-        return source
-    return read_pairs(source, scale=scale, columns=columns or None, require_grades=graded)
 
 
 def _scale_of(database: Database) -> GradeScale | None:

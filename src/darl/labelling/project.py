@@ -13,6 +13,7 @@ from darl.errors import GradeError
 from darl.grades import GradeScale
 from darl.labelling.answer import other_columns, pair_key
 from darl.labelling.database import Database
+from darl.labelling.files import file_beside
 from darl.labelling.problems import LabellingError
 from darl.labelling.schedule import draw
 from darl.labelling.settings import LabelSettings
@@ -52,7 +53,7 @@ def open_project(
         table: the pairs to label, in the order in which they shall come; a grade they have is not looked at.
         scale: the grades; needed to begin, and the same as the project's to go on.
         gold: pairs with known grades, to be mixed in unseen. A pair of both tables is gold.
-        settings: those of :class:`LabelSettings` that shall change.
+        settings: those of :class:`LabelSettings` that shall change; for the pairs that are there too.
         now: the clock.
 
     Raises:
@@ -75,8 +76,11 @@ def open_project(
         else:
             _check(database, row, scale)
             scale = GradeScale.from_dict(row.scale)
-            chosen = LabelSettings.from_dict(row.settings).changed(**(settings or {}))
+            before = LabelSettings.from_dict(row.settings)
+            chosen = before.changed(**(settings or {}))
             connection.execute(sa.update(project).values(settings=chosen.to_dict()))
+            if (chosen.labels_per_pair, chosen.overlap) != (before.labels_per_pair, before.overlap):
+                _want_anew(connection, chosen)
         _check_shown(table, chosen)
         _add(connection, table, gold, scale, chosen)
     return Project(database, scale, chosen, now)
@@ -102,8 +106,7 @@ def default_file(pairs_file: str | Path) -> Path:
     >>> str(default_file("work/picked.jsonl.gz"))
     'work/picked.labels.sqlite'
     """
-    path = Path(pairs_file)
-    return path.with_name(f"{path.name.split('.')[0] or path.name}.labels.sqlite")
+    return file_beside(pairs_file, "labels.sqlite")
 
 
 def _check(database: Database, row: Any, scale: GradeScale | None) -> None:
@@ -139,7 +142,6 @@ def _add(
             key = pair_key(record["query"], record["item"])
             if key in known or key in rows:
                 continue
-            extra = 1 if draw(chosen.seed, "overlap", key) < chosen.overlap else 0
             rows[key] = {
                 "key": key,
                 "position": position + len(rows) + 1,
@@ -147,7 +149,7 @@ def _add(
                 "item": record["item"],
                 "fields": other_columns(record),
                 "gold": None if grades is None else grades[index],
-                "wanted": chosen.labels_per_pair + extra,
+                "wanted": _wanted(chosen, key),
             }
     golden_keys = set() if gold is None else _keys(gold)
     turned = sum(golden is None for key, golden in known.items() if key in golden_keys)
@@ -157,6 +159,22 @@ def _add(
         connection.execute(sa.insert(pairs), list(rows.values()))
         golden = sum(row["gold"] is not None for row in rows.values())
         log.info("added %s pairs to label and %s gold pairs", f"{len(rows) - golden:,}", f"{golden:,}")
+
+
+def _wanted(chosen: LabelSettings, key: str) -> int:
+    """How many annotators shall grade a pair; by its own draw, so that a larger overlap takes in a smaller one."""
+    return chosen.labels_per_pair + (1 if draw(chosen.seed, "overlap", key) < chosen.overlap else 0)
+
+
+def _want_anew(connection: sa.Connection, chosen: LabelSettings) -> None:
+    """The pairs that are there by the new settings. Answers stay: a pair that has more than it wants comes no more."""
+    rows = connection.execute(sa.select(pairs.c.id, pairs.c.key, pairs.c.wanted).where(pairs.c.gold.is_(None))).all()
+    new = [{"pair": one.id, "number": _wanted(chosen, one.key)} for one in rows]
+    changed = [row for row, one in zip(new, rows, strict=True) if row["number"] != one.wanted]
+    if changed:
+        which = sa.update(pairs).where(pairs.c.id == sa.bindparam("pair")).values(wanted=sa.bindparam("number"))
+        connection.execute(which, changed)
+        log.info("%s pairs want another number of annotators now", f"{len(changed):,}")
 
 
 def _keys(table: PairTable) -> set[str]:

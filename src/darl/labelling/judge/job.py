@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from darl.grades import GradeScale
+from darl.labelling.files import file_beside
 from darl.labelling.judge.cache import AnswerCache
 from darl.labelling.judge.gold import Measure, gold_agreement
 from darl.labelling.judge.material import Material, read_material
@@ -197,8 +198,7 @@ def _beside(pairs: PairTable | Source, cache: str | Path | None) -> str | Path:
         return cache
     if not isinstance(pairs, (str, Path)) or "://" in str(pairs):
         raise JudgeError("no file for the answers is named", where="judge", mend="give one: cache='answers.sqlite'")
-    path = Path(pairs)
-    return path.with_name(f"{path.name.split('.')[0] or path.name}.judge.sqlite")
+    return file_beside(pairs, "judge.sqlite")
 
 
 def _bar(bar: Bar | None, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from darl.errors import DataError, LeakError
 from darl.grades import GradeScale
+from darl.labelling.files import read_ungraded
 from darl.labelling.judge.problems import JudgeError
 from darl.labelling.judge.prompt import GradePrompt
 from darl.pairs import PairTable, find_leaks, read_pairs
@@ -57,10 +58,9 @@ def read_material(
         LeakError: an example asks a gold pair's query: the judge would be measured on what it was told.
         DataError, StorageError: a file cannot be read.
     """
-    texts = {ours: theirs for ours, theirs in (columns or {}).items() if ours != "grade"}
-    table = _table(pairs, scale, texts, graded=False)
-    golden = None if gold is None else _table(gold, scale, dict(columns or {}), graded=True)
-    shots = None if examples is None else _table(examples, scale, dict(columns or {}), graded=True)
+    table = pairs if isinstance(pairs, PairTable) else read_ungraded(pairs, scale, columns or {})
+    golden = None if gold is None else _graded(gold, scale, columns)
+    shots = None if examples is None else _graded(examples, scale, columns)
     for name in show:
         if not table.has(name):
             mend = f"choose from {', '.join(table.column_names)}"
@@ -88,9 +88,9 @@ def read_material(
     )
 
 
-def _table(source: PairTable | Source, scale: GradeScale, columns: dict[str, str], *, graded: bool) -> PairTable:
+def _graded(source: PairTable | Source, scale: GradeScale, columns: Mapping[str, str] | None) -> PairTable:
     if isinstance(source, PairTable):
-        if graded and not 0 <= source.grades.min(initial=0) <= source.grades.max(initial=0) < scale.size:
+        if not 0 <= source.grades.min(initial=0) <= source.grades.max(initial=0) < scale.size:
             raise DataError("a grade is not on the scale", mend=f"use 0 … {scale.size - 1}")
         return source
-    return read_pairs(source, scale=scale, columns=columns or None, require_grades=graded)
+    return read_pairs(source, scale=scale, columns=columns or None)
