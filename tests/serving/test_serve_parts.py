@@ -6,13 +6,13 @@ import asyncio
 import dataclasses
 import json
 import logging
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from fake_worker import FACTS, FakeWorker, batcher_with, settings_of
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,44 +33,6 @@ from darl.serving.settings import ServeSettings, load_settings
 from darl.serving.traffic_columns import traffic_columns
 from darl.serving.traffic_log import SCHEMA, Served, TrafficLog
 from darl.serving.version import model_version
-
-FACTS = ModelFacts("v1", ("bad", "good"), (0.0, 1.0), 64, 4, True, False, "tiny", "float32", "cpu")
-
-
-class FakeWorker:
-    """Scores a pair by its item's length, as long as it lives."""
-
-    def __init__(self, facts: ModelFacts = FACTS, rate: float = 1e4) -> None:
-        self.facts, self.rate, self.serving = facts, rate, False
-        self.batches: list[list[dict[str, Any]]] = []
-        self.hold = asyncio.Event()
-        self.hold.set()
-        self.act: Callable[[list[dict[str, Any]]], None] = lambda _: None
-
-    async def score(self, slices: list[dict[str, Any]], timeout: float) -> dict[str, Any]:
-        self.batches.append(slices)
-        await self.hold.wait()
-        await asyncio.sleep(0)
-        self.act(slices)
-        return {"slices": [self._outcome(part) for part in slices], "seconds": 0.01}
-
-    def _outcome(self, part: dict[str, Any]) -> dict[str, Any]:
-        count = len(part["items"])
-        return {
-            "grades": [1] * count, "probabilities": [[0.5, 0.5]] * count, "tokens": [10] * count,
-            "relevance": [float(len(item)) for item in part["items"]], "ood": None,
-        }  # fmt: skip
-
-
-def settings_of(**changes: Any) -> ServeSettings:
-    return ServeSettings(model=Path("none"), **changes)
-
-
-def batcher_with(worker: FakeWorker, **changes: Any) -> Batcher:
-    batcher = Batcher(settings_of(**changes), Metrics())
-    batcher.attach(worker)  # type: ignore[arg-type]
-    return batcher
-
 
 # ------------------------------------------------------------------------------------------------ queue
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from darl.serving.facts import ModelFacts
 from darl.serving.link import WorkerDiedError, WorkerLink
 from darl.serving.metrics import Metrics
 from darl.serving.settings import ServeSettings
-from darl.serving.version import signature
+from darl.serving.version import TRIES, changing, signature
 
 log = logging.getLogger("darl.serving")
 MOST_WORKERS = 4  # unless told: each holds the model
@@ -80,10 +80,7 @@ class Fleet:
                 self.metrics.reloads.labels("refused").inc()
                 log.error("reload refused", extra={"facts": {"error": str(error)}})
                 raise
-            old, self._workers = self._workers, []
-            self._admit(workers)
-            self.metrics.reloads.labels("done").inc()
-            await asyncio.gather(*(self._retire(worker) for worker in old))
+            await self._swap(workers)
             self._refill()
             assert self.facts is not None
             return self.facts
@@ -108,23 +105,27 @@ class Fleet:
 
     # ------------------------------------------------------------------ workers
 
-    async def _loaded(self, count: int) -> list[WorkerLink]:
-        """``count`` loaded workers, all of one version; none is left behind where one fails."""
-        workers = [await self._take_spare() or await WorkerLink.start()]
-        workers += [await WorkerLink.start() for _ in range(count - 1)]
-        loads = [asyncio.create_task(self._load(worker)) for worker in workers]
+    async def _loaded(self, count: int, there: Sequence[WorkerLink] = ()) -> list[WorkerLink]:
+        """``count`` loaded workers, all of one version, those that are ``there`` among them; where one fails all go."""
+        workers, loads = list(there), []
         try:
-            await asyncio.gather(*loads)
+            while len(workers) < count:
+                workers.append(await self._take_spare() or await WorkerLink.start())
+            for _ in range(TRIES):
+                loads = [asyncio.create_task(self._load(worker)) for worker in workers]
+                await asyncio.gather(*loads)
+                if len({_version(worker) for worker in workers}) == 1:
+                    return workers
+            raise changing(self.folder)  # each read another one
         except BaseException:
             for load in loads:
                 load.cancel()
             await asyncio.gather(*loads, *(worker.close(0.0) for worker in workers), return_exceptions=True)
             raise
-        return workers
 
     async def _load(self, worker: WorkerLink) -> None:
         settings = self.settings
-        reply = await worker.load(
+        await worker.load(
             folder=str(self.folder),
             device=settings.device,
             dtype=settings.dtype,
@@ -135,10 +136,6 @@ class Fleet:
             ood=settings.ood != "never",
             nearest=settings.nearest,
         )
-        assert worker.facts is not None
-        self._read_from = Path(reply["folder"])
-        with contextlib.suppress(DarlError):
-            self._known = {signature(self._read_from): worker.facts.version}
 
     def _admit(self, workers: list[WorkerLink]) -> None:
         for worker in workers:
@@ -147,9 +144,18 @@ class Fleet:
         self._workers += workers
         self.facts = workers[0].facts
         assert self.facts is not None
+        self._read_from = workers[0].folder
+        self._known = {worker.signature: _version(worker) for worker in workers}
         self.metrics.note_model(self.settings.model_name, self.facts)
         self._count()
         log.info("model serves", extra={"facts": {"model": self.settings.model_name, "version": self.facts.version}})
+
+    async def _swap(self, workers: list[WorkerLink]) -> None:
+        """Put loaded workers in the place of all there are, which leave once they have answered what they have."""
+        old, self._workers = self._workers, []
+        self._admit(workers)
+        self.metrics.reloads.labels("done").inc()
+        await asyncio.gather(*(self._retire(worker) for worker in old))
 
     async def _retire(self, worker: WorkerLink) -> None:
         await self.batcher.detach(worker)
@@ -166,7 +172,11 @@ class Fleet:
         self._background(self._replace())
 
     async def _replace(self) -> None:
-        """Bring the fleet to its number again, however long the folder stays unusable."""
+        """Bring the fleet to its number again, however long the folder stays unusable.
+
+        What died cannot come back where another model lies in the folder by now: then all are replaced, as the fleet is
+        of one model.
+        """
         attempt = 0
         while not self._closing:
             await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
@@ -174,7 +184,11 @@ class Fleet:
                 if len(self._workers) >= self.size:
                     return
                 try:
-                    self._admit(await self._loaded(1))
+                    workers = await self._loaded(1)
+                    if self._workers and self.facts is not None and _version(workers[0]) != self.facts.version:
+                        await self._swap(await self._loaded(self.size, workers))
+                    else:
+                        self._admit(workers)
                 except (DarlError, WorkerDiedError) as error:
                     log.error("no worker could be started", extra={"facts": {"error": str(error)}})
                     attempt += 1
@@ -189,7 +203,11 @@ class Fleet:
             self._background(self._start_spare())
 
     async def _start_spare(self) -> None:
-        spare = await WorkerLink.start()
+        try:
+            spare = await WorkerLink.start()
+        except WorkerDiedError as error:
+            log.error("no spare could be started", extra={"facts": {"error": str(error)}})
+            return
         if self._spare is not None or self._closing:
             await spare.close(0.0)
             return
@@ -229,6 +247,11 @@ def number_of_workers(settings: ServeSettings, cores: int | None = None) -> int:
     on_cpu = settings.device == "cpu" or (settings.device is None and sys.platform == "linux" and not _sees_gpu())
     cores = cores or usable_cores()
     return max(1, min(MOST_WORKERS, cores // (settings.threads or 1))) if on_cpu else 1
+
+
+def _version(worker: WorkerLink) -> str:
+    assert worker.facts is not None
+    return worker.facts.version
 
 
 def _sees_gpu() -> bool:

@@ -14,6 +14,7 @@ from darl.serving.refusals import Refusal
 
 # Tokenising a byte of text that is cut off later costs about a 64th of what a scored token costs.
 BYTES_PER_COST = 64
+MOST_ROUNDS = 4  # of a request that is scored anew since the model changed
 
 
 class TokenEstimate:
@@ -127,6 +128,9 @@ class Job:
             self.fail(Refusal("unscorable", f"the model fails on this input ({outcome['error']})"))
             return True
         if self.facts is not None and facts.version != self.facts.version:
+            if self._round >= MOST_ROUNDS:
+                self.fail(Refusal("not_ready", "the model changed again and again while this request was scored"))
+                return True
             self.restart()
             return False
         self.facts = facts

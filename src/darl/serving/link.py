@@ -8,6 +8,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from darl.errors import ModelError
@@ -26,6 +27,7 @@ class WorkerLink:
 
     Attributes:
         facts: the loaded model, or None. rate: tokens a second that its probe reached.
+        folder: what it was read from. signature: of that folder as it was read.
         serving: it takes work: loaded, not dying, not retired.
     """
 
@@ -33,6 +35,8 @@ class WorkerLink:
         self.process = process
         self.facts: ModelFacts | None = None
         self.rate = 0.0
+        self.folder: Path | None = None
+        self.signature = ""
         self.serving = False
         self.imported: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,15 +46,22 @@ class WorkerLink:
 
     @classmethod
     async def start(cls) -> WorkerLink:
-        """A new process, which begins to import its libraries."""
+        """A new process, which begins to import its libraries.
+
+        Raises:
+            WorkerDiedError: the machine gives none, as where its memory or its number of processes is used up.
+        """
         # Arenas of malloc's that are never given back would let the memory creep up for days.
         environment = {"MALLOC_ARENA_MAX": "2", "TOKENIZERS_PARALLELISM": "false", **os.environ}
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment
+            )
+        except OSError as error:
+            raise WorkerDiedError(f"no process could be started ({error.strerror or error})") from error
         return cls(process)
 
-    async def load(self, **message: Any) -> dict[str, Any]:
+    async def load(self, **message: Any) -> None:
         """Load a folder and score a probe with it.
 
         Raises:
@@ -63,7 +74,7 @@ class WorkerLink:
             error = reply["error"]
             raise ModelError(error["what"], where=error["where"], mend=error["mend"] or "copy or fit it again")
         self.facts, self.rate = ModelFacts.from_dict(reply["facts"]), reply["rate"]
-        return reply
+        self.folder, self.signature = Path(reply["folder"]), reply["signature"]
 
     async def score(self, slices: list[dict[str, Any]], timeout: float) -> dict[str, Any]:
         """The outcomes of the slices, and the seconds they took.

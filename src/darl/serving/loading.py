@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 Served = RelevanceModel | OnnxModel
 
 
-def load_served(folder: Path, *, device: str | None, threads: int | None, dtype: Dtype | None = None) -> Served:
+def load_served(
+    folder: Path, *, device: str | None, threads: int | None, dtype: Dtype | None = None, ood: bool = True
+) -> Served:
     """The scorer in a folder: an export where `darl export` wrote it, else a darl model.
 
     Args:
         device: of a model; an export computes on the processor.
         dtype: of a model; default what it was saved in.
+        ood: whether anybody will ask how far out pairs are; else the frozen base is not looked for.
 
     Raises:
         ModelError: missing, incomplete, corrupt, or a library is missing; a ``dtype`` for an export.
@@ -44,23 +47,26 @@ def load_served(folder: Path, *, device: str | None, threads: int | None, dtype:
     if threads:
         torch.set_num_threads(threads)
     model = as_model(folder, device=device, dtype=dtype)
-    own_memory(model)
+    own_memory(model, ood=ood)
     return model
 
 
-def own_memory(model: RelevanceModel) -> None:
+def own_memory(model: RelevanceModel, *, ood: bool = True) -> None:
     """Move the weights from the mapped files into memory of the process.
 
     Loaded weights are pages of the files: who cuts a file short in place would kill the process that serves it.
     """
-    for network in (model.network, *((model.base(),) if _needs_base(model) else ())):
+    for network in (model.network, *((model.base(),) if ood and _needs_base(model) else ())):
         for tensor in (*network.parameters(), *network.buffers()):  # a tied weight is listed once
             if tensor.device.type == "cpu":
                 tensor.data = tensor.data.clone()
 
 
-def lay_out(model: Served) -> None:
+def lay_out(model: Served, *, ood: bool = True) -> None:
     """Make a model on a processor quick on small batches; from here on it can only score. An export is so already.
+
+    Args:
+        ood: as in :func:`load_served`.
 
     A network that would then give other numbers, or fail, stays as it is.
     """
@@ -69,7 +75,7 @@ def lay_out(model: Served) -> None:
     few = model.encode(queries=["a", "a", "a longer one"], items=["few", "made up", "pairs"])
     # not the head: others ask what it is, and it is small
     _lay_out(body_of(model.network), lambda: model.logits(few))
-    if _needs_base(model):
+    if ood and _needs_base(model):
         _lay_out(model.base(), lambda: model.ood_features(few))
 
 

@@ -1,13 +1,67 @@
-"""The version of a model: a hash over its files, so that other weights never go under the same name."""
+"""The version of a model: a hash over its files, so that other weights never go under the same name.
+
+A folder is put in place while servers read it: what was loaded, its version and its signature are of one state of it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
+from darl.errors import DarlError, ModelError
 from darl.storage import sha256_file, storage_errors
 
 DIGITS = 12
+TRIES = 3  # at a folder that changes while it is read
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Read(Generic[T]):
+    """What was loaded from a folder, and the folder's version and signature, which did not change meanwhile."""
+
+    model: T
+    folder: Path
+    version: str
+    signature: str
+
+
+def read_unchanged(find: Callable[[], Path], load: Callable[[Path], T], known: dict[str, str]) -> Read[T]:
+    """Load a folder, and again where it became another one meanwhile.
+
+    Args:
+        find: says which folder it is. load: makes of it what is wanted.
+        known: as in :func:`model_version`.
+
+    Raises:
+        ModelError: it changes all the time. What ``load`` raises at a folder that does not.
+    """
+    for _ in range(TRIES):
+        folder = find()
+        before = _signature_or_none(folder)
+        try:
+            version = model_version(folder, known)
+            model = load(folder)
+        except Exception:
+            if _signature_or_none(find()) == before:
+                raise
+            continue
+        if before is not None and _signature_or_none(folder) == before:
+            return Read(model, folder, version, before)
+    raise changing(find())
+
+
+def changing(folder: Path) -> ModelError:
+    """The error of a folder that is another one whenever it is looked at."""
+    return ModelError(
+        "the folder changes while it is loaded",
+        where=folder,
+        mend="put a new model in its place as a whole: write it beside, then rename it",
+    )
 
 
 def signature(folder: Path) -> str:
@@ -44,6 +98,13 @@ def model_version(folder: Path, known: dict[str, str]) -> str:
     for path in _files(folder.resolve()):
         digest.update(f"{path.name} {sha256_file(path)}\n".encode())
     return digest.hexdigest()[:DIGITS]
+
+
+def _signature_or_none(folder: Path) -> str | None:
+    try:
+        return signature(folder)
+    except DarlError:
+        return None
 
 
 def _files(folder: Path) -> list[Path]:

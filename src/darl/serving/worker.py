@@ -13,14 +13,17 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from darl.errors import DarlError
 from darl.memory import FreedMemory, imported_to_stay, keep_freed_memory, keep_little_code
 from darl.serving.frames import pack, read
-from darl.serving.version import model_version
+from darl.serving.version import read_unchanged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from darl.model.scorer import PairScorer
@@ -52,7 +55,7 @@ def main() -> None:
     with imported_to_stay():
         from darl.model.saving import model_folder
         from darl.progress import quiet_libraries
-        from darl.serving.loading import describe, keep_prefixes, lay_out, load_served, nearest_pairs, prefix_tokens
+        from darl.serving.loading import describe, keep_prefixes, lay_out, prefix_tokens
 
         quiet_libraries()
     send({"event": "imported"})
@@ -62,18 +65,16 @@ def main() -> None:
     while (message := read(sys.stdin.buffer)) is not None:
         try:
             if message["op"] == "load":
-                folder = model_folder(message["folder"])
-                version = model_version(folder, message.get("known", {}))
-                model = load_served(
-                    folder, device=message.get("device"), dtype=message.get("dtype"), threads=message.get("threads")
-                )
-                known, missing = nearest_pairs(model, folder, wanted=message["nearest"], ood=message["ood"])
-                lay_out(model)
+                find, load = partial(model_folder, message["folder"]), partial(_load, message)
+                found = read_unchanged(find, load, message["known"])
+                model, known, missing = found.model
+                lay_out(model, ood=message["ood"])
                 scorer = BatchScorer(model, message["batch_tokens"], known)
-                facts = describe(model, version, missing)
+                facts = describe(model, found.version, missing)
                 rate = probe(scorer, ood=message["ood"])
                 keep_prefixes(model, message["prefix_cache_mb"])  # the probe, which repeats itself, goes without
-                send({"id": message["id"], "facts": facts.to_dict(), "rate": rate, "folder": str(folder)})
+                reply = {"facts": facts.to_dict(), "rate": rate, "folder": str(found.folder)}
+                send({"id": message["id"], **reply, "signature": found.signature})
             else:
                 assert scorer is not None
                 assert model is not None
@@ -88,6 +89,15 @@ def main() -> None:
         except Exception as error:
             what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             send({"id": message["id"], "error": {"what": what, "where": message.get("folder"), "mend": None}})
+
+
+def _load(message: dict[str, Any], folder: Path) -> tuple[Served, NearestPairs | None, str | None]:
+    """The scorer in a folder and what names its nearest training pairs, or why nothing does."""
+    from darl.serving.loading import load_served, nearest_pairs
+
+    ood = message["ood"]
+    model = load_served(folder, ood=ood, **{name: message[name] for name in ("device", "dtype", "threads")})
+    return model, *nearest_pairs(model, folder, wanted=message["nearest"], ood=ood)
 
 
 class BatchScorer:
