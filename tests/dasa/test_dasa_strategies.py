@@ -90,3 +90,17 @@ def test_every_strategy_ranks_the_open_rows_alone_and_gives_a_reason(name: str) 
     strategy = make_strategy(name)
     picked = strategy.order(some)[0]
     assert strategy.why(some, int(picked))
+
+
+@pytest.mark.parametrize(("budget", "uncovered"), [(2, 2), (4, 30), (12, 60)])
+def test_mixed_passes_over_nobody_where_all_have_equal_company(budget: int, uncovered: int) -> None:
+    context, features, _ = context_of(budget=budget)
+    if uncovered != 2:  # two alone are equally far from one another; else all pairs are alike
+        features[:] = 1.0
+    percentiles = context.candidates.ood_percentiles
+    percentiles[:] = 50.0
+    percentiles[context.furthest[:uncovered]] = 95.0
+    strategy = make_strategy("dasa")
+    picks = strategy.order(context)[:budget]
+    assert len(set(picks.tolist())) == budget
+    assert sum(strategy.why(context, int(row)).startswith("typical") for row in picks) == budget / 2

@@ -70,9 +70,11 @@ class Mixed(Strategy):
         far = int((context.candidates.ood_percentiles[order] >= UNCOVERED).sum())
         rows = order[: min(max(far, wanted), SHORTLIST * context.budget)]
         points = unit_rows(context.features(rows))
-        company = pool_company(points)
-        keep = company > np.quantile(company, LONELY) if len(rows) > wanted / (1 - LONELY) else np.ones(len(rows), bool)
-        rows, points = rows[keep], points[keep]
+        if len(rows) > wanted / (1 - LONELY):
+            company = pool_company(points)
+            keep = company > np.quantile(company, LONELY)
+            if keep.sum() >= wanted:  # else many have equal company, as two that have only each other
+                rows, points = rows[keep], points[keep]
         own = k_means(points, min(wanted, len(rows)), rng)
         picks = rows[most_typical(points, own)]
         if len(picks) < wanted:  # empty clusters
