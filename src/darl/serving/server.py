@@ -20,6 +20,7 @@ try:
 
     from darl.serving.app import Service
     from darl.serving.link import WorkerDiedError
+    from darl.serving.request_head import BoundedHead
 except ImportError as error:
     raise MissingExtraError(
         f"serving needs a package that is not installed ({error.name})", mend="pip install 'darl[serve]'"
@@ -76,6 +77,7 @@ class _Server:
         with _listening(self.settings) as listener:
             config = uvicorn.Config(
                 self.service.gate,
+                http=BoundedHead,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
