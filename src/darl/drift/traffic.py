@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from darl.errors import DataError, EmptySplitError, StorageError
 from darl.pairs.columns import filter_mask, rename_columns
@@ -67,7 +68,8 @@ def read_traffic(
 
     Args:
         source: anything that pairs can be read from, or the folder of a server's traffic log.
-        columns: {darl's column: the source's}. where: only pairs with these column values.
+        columns: {darl's column: the source's}. where: only pairs with these values, by darl's name of a column or
+            the source's.
 
     Raises:
         EmptySplitError: no pair. DataError: a column is missing or cannot be read. StorageError: no such file.
@@ -77,13 +79,11 @@ def read_traffic(
         lost += len(raw.bad)
         if not raw.table.num_rows:
             continue
-        table = raw.table.filter(pa.array(filter_mask(raw.table, where, source=raw.name))) if where else raw.table
-        hashed = set(LOGGED) <= set(table.column_names)
-        if hashed and not columns:
-            tables.append(table)
-            continue
-        wanted = {ours: theirs for ours, theirs in (columns or {}).items() if ours != "grade"}
-        tables.append(rename_columns(table, wanted, where=raw.name, require_grades=False))
+        table, hashed = raw.table, set(LOGGED) <= set(raw.table.column_names)
+        if columns or not hashed:
+            wanted = {ours: theirs for ours, theirs in (columns or {}).items() if ours != "grade"}
+            table = rename_columns(table, wanted, where=raw.name, require_grades=False)
+        tables.append(_filtered(table, raw.table, columns or {}, where, raw.name) if where else table)
     name = source_name(source)
     if not tables or not sum(table.num_rows for table in tables):
         raise EmptySplitError("there is no traffic", where=name, mend="check the filter and the file")
@@ -129,6 +129,18 @@ def log_files(source: Any) -> Any:
     return [str(path) for path in files]
 
 
+def _filtered(
+    table: pa.Table, raw: pa.Table, columns: Mapping[str, str], where: Mapping[str, Any], source: str
+) -> pa.Table:
+    """The rows of the renamed table that have the wanted values, by its own names or the source's."""
+    view = table
+    for name in where:
+        theirs = columns.get(name, name)
+        if name not in table.column_names and theirs in raw.column_names:
+            view = view.append_column(name, raw.column(theirs))
+    return table.filter(pa.array(filter_mask(view, where, source=source)))
+
+
 def _texts(table: pa.Table, name: str, where: str) -> list[str | None]:
     if name not in table.column_names:
         raise DataError(f"there is no column {name!r}", where=where, mend="map it with --columns")
@@ -140,7 +152,8 @@ def _times(table: pa.Table, where: str) -> np.ndarray | None:
         return None
     column = table.column("time")
     if pa.types.is_timestamp(column.type):
-        return column.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        micros = pc.CastOptions(pa.timestamp("us"), allow_time_truncate=True)  # nanoseconds say nothing here
+        return column.cast(options=micros).to_numpy(zero_copy_only=False).astype("datetime64[us]")
     return np.array([_time(value, row, where) for row, value in enumerate(column.to_pylist())], dtype="datetime64[us]")
 
 
