@@ -15,6 +15,8 @@ from drift_world import make_drift_model, strange, travel
 from typer.testing import CliRunner
 
 from darl.cli.main import app
+from darl.drift.check import check_drift
+from darl.errors import RecipeError
 from darl.model import RelevanceModel
 from darl.pairs import PairTable
 
@@ -65,6 +67,24 @@ def test_moved_traffic_exits_with_3_names_the_slice_and_the_next_command_runs(
     run(*command[1:], "-q")
     picked = [json.loads(line) for line in (tmp_path / "to_label.jsonl").read_text().splitlines()]
     assert {row["line"] for row in picked} == {"engines"}
+
+
+def test_the_next_command_of_foreign_columns_runs(model: Path, tmp_path: Path) -> None:
+    both = travel(45, 6).concat(strange(15)).without_grades()
+    rows = [
+        {"q": q, "title": i, "kind": k, "day": "1"}
+        for q, i, k in zip(both.queries, both.items, both.column("line"), strict=True)
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reading = ("--columns", "query=q,item=title,line=kind", "--where", "day=1")
+    command = shlex.split(
+        run("drift", model, tmp_path / "t.jsonl", *reading, "-q", code=3).stdout.strip().splitlines()[-1]
+    )
+    assert command[-6:] == [*reading, "--where", "line=engines"]
+    command[command.index("to_label.jsonl")] = str(tmp_path / "to_label.jsonl")
+    command[command.index("--budget") + 1] = "5"
+    run(*command[1:], "-q")
+    assert len((tmp_path / "to_label.jsonl").read_text().splitlines()) == 5
 
 
 def test_the_answer_as_json(model: Path, traffic: Path) -> None:
@@ -140,3 +160,13 @@ def test_mistakes_are_named(model: Path, traffic: Path, tmp_path: Path) -> None:
     assert "no logged figures" in run("drift", model, calm, "--logged", code=2).stderr
     (tmp_path / "empty").mkdir()
     assert "no Parquet file" in run("drift", model, tmp_path / "empty", code=2).stderr
+
+
+def test_a_wrong_window_is_refused_before_the_scoring(model: Path, traffic: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("darl.drift.check.fresh_figures", lambda *_: pytest.fail("scored"))
+    timed, calm = traffic / "traffic.jsonl", traffic / "calm.jsonl"
+    assert "not both" in run("drift", model, timed, "--every", "1d", "--window", 9, "-q", code=2).stderr
+    assert "write it as 6h" in run("drift", model, timed, "--every", "soon", "--reference", calm, code=2).stderr
+    assert "has no time" in run("drift", model, calm, "--every", "1d", code=2).stderr
+    with pytest.raises(RecipeError, match="level 0"):
+        check_drift(model, calm, alpha=0)

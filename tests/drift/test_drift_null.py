@@ -26,6 +26,22 @@ def test_a_draw_has_the_traffics_sizes_and_one_query_a_slot() -> None:
     assert (np.count_nonzero(shares, axis=1) <= 3).all()
 
 
+def test_draws_that_are_not_kept_are_the_same_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups, sizes = np.repeat(np.arange(40), 5), np.full(12, 5)
+    values = np.random.default_rng(0).normal(size=(200, 3))
+    kept = NullWindows(groups, sizes, draws=100, seed=3).means(values)
+    monkeypatch.setattr("darl.drift.null.MOST_KEPT", 0)
+    chunks: list[int] = []
+    NullWindows(groups, sizes, draws=100, seed=3).means(values, lambda means: chunks.append(len(means)) or means)
+    assert chunks == [100]
+    monkeypatch.setattr("darl.drift.null.MOST_PLACES", 6000)  # room for 100 windows of 60 pairs, for 30 of 200 shares
+    streamed = NullWindows(groups, sizes, draws=100, seed=3)
+    chunks.clear()
+    found = streamed.means(values, lambda means: chunks.append(len(means)) or means**2)
+    assert chunks == [30, 30, 30, 10]
+    assert np.allclose(found, kept**2, atol=1e-5)
+
+
 def test_a_query_smaller_than_its_slot_is_taken_again() -> None:
     shares = NullWindows(np.array([0, 0]), np.array([4]), draws=5, seed=0).means(np.eye(2))
     assert np.allclose(shares, 0.5)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 
 import numpy as np
 import pytest
 from scipy.stats import betabinom, kstest
 
+from darl.cli.arguments import filters, mapping
 from darl.drift.accuracy import estimate_accuracy
-from darl.drift.check import holm
+from darl.drift.check import holm, judged, next_command
 from darl.drift.clustered import clustered_interval
 from darl.drift.clusters import query_surprise, standing_out
 from darl.drift.figures import Figures
@@ -207,6 +209,40 @@ def test_holm() -> None:
     named = [type(base)(**{**vars(base), "name": n, "p": p}) for n, p in (("a", 0.02), ("b", 0.001), ("c", 0.03))]
     assert holm(named, 0.05) == ["a", "b", "c"]
     assert holm(named[:1] * 3, 0.05) == []
+
+
+def test_many_windows_get_many_draws_only_where_they_stand_out() -> None:
+    side = KnownSide(known_pairs())
+    days = [dataclasses.replace(world(30, 5, day, far=20 * (day == 1)), columns={}) for day in range(13)]
+    few = [dataclasses.replace(world(3, 5, day), columns={}) for day in range(50)]  # not judged, so not counted
+    both = [*days, *few]
+    ends = np.cumsum([len(one) for one in both])
+    parts = {str(i): np.arange(end - len(one), end) for i, (one, end) in enumerate(zip(both, ends, strict=True))}
+    figures = Figures(
+        groups=np.concatenate([one.groups for one in both]),
+        ood_scores=np.concatenate([one.ood_scores for one in both if one.ood_scores is not None]),
+    )
+    found = judged(side, figures, parts, alpha=0.1, draws=99, seed=0)
+    assert [one.name for one in found] == list(parts)
+    assert found[1].p == pytest.approx(1 / 261)  # of the 260 draws that 13 windows need
+    assert "1" in holm(found, 0.1)  # p ≤ 0.1 / 13, which 99 draws cannot show
+    assert found[0].p == judge_window(side, days[0], alpha=0.1, draws=99).p
+    assert {one.state for one in found[13:]} == {"too little"}
+
+
+def test_the_next_command_reads_the_traffic_as_it_was_read() -> None:
+    window = judge_window(KnownSide(known_pairs()), world(60, 5, 7, far=8), "day", draws=299)
+
+    def command(**reading: dict) -> list[str]:
+        return shlex.split(next_command("shop", "log.csv", [window], ["day"], 9, **reading))[7:]
+
+    assert command() == ["to_label.jsonl", "--where", "shop=new"]
+    columns = {"query": "search term", "shop": "market"}
+    found = command(columns=columns, where={"lang": ["en", None], "live": True})
+    assert mapping([found[2]], "") == columns
+    assert filters(found[4::2]) == {"lang": ["en", None], "live": "true", "shop": "new"}
+    assert command(where={"shop": ["a", "new"]}) == command()
+    assert next_command("shop", "log.csv", [window], [], 9) == ""
 
 
 def test_windows() -> None:

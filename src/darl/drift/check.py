@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darl.drift.figures import Figures
-from darl.drift.judge import ALPHA, WindowDrift, judge_window
+from darl.drift.judge import ALPHA, WindowDrift, enough, judge_window
 from darl.drift.signals import KnownSide
 from darl.drift.traffic import Traffic, read_traffic
 from darl.drift.windows import windows_by_pairs, windows_by_time
-from darl.errors import DataError, ModelError
+from darl.errors import DataError, ModelError, RecipeError
 from darl.model import RelevanceModel
 from darl.ood.knn import unit_rows
 from darl.ood.known import KnownPairs, chosen_rows
@@ -90,39 +91,37 @@ def check_drift(
         columns, where: as for :func:`darl.read_pairs`.
         slices: the columns to look for slices in; default every column of texts.
         logged: take a log's own figures instead of scoring its texts anew; always so where texts are hashed.
-        alpha: false alarms that known traffic may raise. draws, seed: of the null windows.
+        alpha: false alarms that known traffic may raise, above 0 and below 1.
+        draws, seed: of the null windows; a window that stands out among many others gets as many as tell it apart.
         budget: in the command that comes next. model_name: how it names the model; default the folder given.
 
     Raises:
         ModelError: no model, or one that brings no known pairs while no ``reference`` is given.
-        DataError: the traffic cannot be read, or has no such column.
+        DataError: the traffic cannot be read, or has no such column; ``window`` and ``every`` at once.
+        RecipeError: a level, or a length of window, that is none.
     """
+    if window is not None and every is not None:
+        raise DataError("a window is so many pairs or so long a time", mend="give --window or --every, not both")
+    if not 0 < alpha < 1:
+        raise RecipeError(f"level {alpha}", where="drift", mend="give one above 0 and below 1; 0.01 is usual")
     name = model_name or (str(model) if isinstance(model, (str, Path)) else "MODEL")
     loaded, reporter = as_model(model), Reporter(quiet=quiet)
     seen = read_traffic(traffic, columns=columns, where=where)
-    known = _known(loaded, reference, columns, reporter)
     notes = [f"{seen.lost:,} rows could not be read and were left out"] if seen.lost else []
-    sliced = _sliced(seen, slices)
-    if logged or seen.queries is None:
-        figures, told = logged_figures(loaded, seen, known, sliced)
-        notes += told
-    else:
-        figures = fresh_figures(loaded, seen.queries, seen.items or [], seen.groups, known, sliced, reporter)
-    parts = {"all": np.arange(len(seen))}
-    if window is not None and every is not None:
-        raise DataError("a window is so many pairs or so long a time", mend="give --window or --every, not both")
+    sliced, parts = _sliced(seen, slices), {"all": np.arange(len(seen))}  # refused before the scoring, not after it
     if window is not None:
         parts = windows_by_pairs(len(seen), window)
     elif every is not None:
         parts = windows_by_time(seen.times, every)
         if missing := len(seen) - sum(map(len, parts.values())):
             notes.append(f"{missing:,} pairs have no time and were left out")
-    needed = max(draws, int(np.ceil(2 * len(parts) / alpha)))
-    side = KnownSide(known, seed)
-    found = [
-        judge_window(side, figures.take(rows), title, alpha=alpha, draws=needed, seed=seed)
-        for title, rows in parts.items()
-    ]
+    known = _known(loaded, reference, columns, reporter)
+    if logged or seen.queries is None:
+        figures, told = logged_figures(loaded, seen, known, sliced)
+        notes += told
+    else:
+        figures = fresh_figures(loaded, seen.queries, seen.items or [], seen.groups, known, sliced, reporter)
+    found = judged(KnownSide(known, seed), figures, parts, alpha=alpha, draws=draws, seed=seed)
     alarms = holm(found, alpha)
     if known.wording is None:
         notes.append("the model does not know the wording of its training queries: new wording was not tested")
@@ -132,13 +131,37 @@ def check_drift(
         windows=found,
         alarms=alarms,
         notes=notes,
-        command=next_command(name, traffic, found, alarms, budget) if seen.queries is not None else "",
+        command=next_command(name, traffic, found, alarms, budget, columns, where) if seen.queries is not None else "",
         alpha=alpha,
         source=seen.source,
         known_pairs=len(known.groups),
         known_queries=len(np.unique(known.groups)),
         columns=list(sliced),
     )
+
+
+def judged(
+    side: KnownSide, figures: Figures, parts: Mapping[str, np.ndarray], *, alpha: float, draws: int, seed: int = 0
+) -> list[WindowDrift]:
+    """Every window, with so many null windows as Holm's correction needs where it matters.
+
+    Among m windows an alarm may need p ≤ α/m, and the smallest p that B draws can give is 1/(B + 1): B ∝ m for each
+    window is m² in all. So a window whose p from the first draws is above α, which is an alarm beside no others,
+    keeps that p, and only the rest are drawn again with B ∝ m. For t ≤ α, P(p ≤ t) ≤ P(p of the second draws ≤ t) ≤ t.
+
+    Args:
+        parts: {name: rows} of the m windows.
+    """
+    first = max(draws, ceil(2 / alpha))
+    needed = max(first, ceil(2 * sum(enough(figures.groups[rows]) for rows in parts.values()) / alpha))
+    found = []
+    for name, rows in parts.items():
+        one = figures.take(rows)
+        drift = judge_window(side, one, name, alpha=alpha, draws=first, seed=seed)
+        if drift.state == "alarm" and needed > first:
+            drift = judge_window(side, one, name, alpha=alpha, draws=needed, seed=seed)
+        found.append(drift)
+    return found
 
 
 def holm(windows: list[WindowDrift], alpha: float) -> list[str]:
@@ -233,17 +256,43 @@ def logged_figures(
     return figures, notes
 
 
-def next_command(name: str, traffic: Any, windows: list[WindowDrift], alarms: list[str], budget: int) -> str:
-    """``darl select`` on this traffic, narrowed to the slice that moved where one is plain; '' when calm."""
+def next_command(
+    name: str,
+    traffic: Any,
+    windows: list[WindowDrift],
+    alarms: list[str],
+    budget: int,
+    columns: Mapping[str, str] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> str:
+    """``darl select`` on this traffic, read as here and narrowed to the slice that moved where one is plain.
+
+    '' when calm, and where the traffic is no file.
+    """
     if not alarms or not isinstance(traffic, (str, Path)):
         return ""
     source = str(Path(traffic) / "*.parquet") if Path(traffic).is_dir() else str(traffic)
     worst = min((one for one in windows if one.name in alarms), key=lambda one: one.p)
     words = ["darl", "select", name, source, "--budget", str(budget), "-o", "to_label.jsonl"]
+    if columns:
+        words += ["--columns", ",".join(f"{ours}={theirs}" for ours, theirs in columns.items())]
+    kept = {column: _listed(wanted) for column, wanted in (where or {}).items()}
     new = [one for one in worst.slices if one.new]
-    for one in new:
-        words += ["--where", f"{one.column}={one.value}"] if one.column == new[0].column else []
+    if new:
+        kept[new[0].column] = [one.value for one in new if one.column == new[0].column]
+    for column, wanted in kept.items():
+        for value in wanted:
+            words += ["--where", f"{column}={_argument(value)}"]
     return shlex.join(words)
+
+
+def _listed(wanted: Any) -> list:
+    return list(wanted) if isinstance(wanted, Iterable) and not isinstance(wanted, str) else [wanted]
+
+
+def _argument(value: Any) -> str:
+    """As `--where` writes it: missing values are empty, truth values in lower case."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _known(model: RelevanceModel, reference: Any, columns: Mapping[str, str] | None, reporter: Reporter) -> KnownPairs:

@@ -67,6 +67,11 @@ class WindowDrift:
         }
 
 
+def enough(groups: np.ndarray) -> bool:
+    """Whether a window of pairs of these queries, (n,), is traffic enough to judge."""
+    return len(np.unique(groups)) >= FEWEST_QUERIES and len(groups) >= FEWEST_PAIRS
+
+
 def judge_window(
     side: KnownSide, figures: Figures, name: str = "all", *, alpha: float = ALPHA, draws: int = 999, seed: int = 0
 ) -> WindowDrift:
@@ -110,7 +115,6 @@ def judge_window(
     evidence, usual = side.evidence(figures, leads), side.evidence(side.own, leads)
     if evidence is None or usual is None:
         evidence, usual = np.ones(len(figures)), np.ones(len(known.groups))
-    too_little = len(sizes) < FEWEST_QUERIES or len(figures) < FEWEST_PAIRS
     return WindowDrift(
         name=name,
         pairs=len(figures),
@@ -124,5 +128,5 @@ def judge_window(
         accuracy=accuracy,
         slices=moved_slices(known, figures, evidence, float(usual.mean()), far, new_values, alpha=alpha),
         clusters=standing_out(figures, evidence, known.groups, usual, seed=seed),
-        state="too little" if too_little else "alarm" if p <= alpha else "calm",
+        state="too little" if not enough(figures.groups) else "alarm" if p <= alpha else "calm",
     )

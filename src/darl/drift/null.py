@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 MOST_PLACES = 2_000_000
 """Pairs drawn at a time, all windows together: 16 MB of row numbers, whatever the traffic's size."""
+
+MOST_KEPT = 50_000_000
+"""Shares of known pairs kept between statistics, 200 MB; those of more draws are counted again for each."""
 
 
 class NullWindows:
@@ -40,9 +43,10 @@ class NullWindows:
         self._firsts = np.cumsum(sizes) - sizes
         self._slot = np.repeat(np.arange(len(sizes)), sizes)  # the window's query of each place, (n,)
         self._within = np.arange(len(self._slot)) - self._firsts[self._slot]
-        self._sizes, self._seed, self._chunk = sizes, seed, max(1, MOST_PLACES // max(len(self._slot), 1))
+        self._sizes, self._seed = sizes, seed
+        self._chunk = max(1, MOST_PLACES // max(len(self._slot), len(self._counts)))
         # kept as shares of the N known pairs: the rows of B windows of large traffic would not fit into memory
-        self._weights = np.concatenate([self._counted(rows) for rows in self._windows()])
+        self._kept = list(self._counted()) if draws * len(groups) <= MOST_KEPT else None
 
     def _windows(self) -> Iterator[np.ndarray]:
         """The pairs of a chunk of b windows at a time, (b, n), the same in every pass."""
@@ -56,15 +60,29 @@ class NullWindows:
             places = (offset[:, self._slot] + self._within) % self._counts[picked][:, self._slot]
             yield self._order[starts[picked][:, self._slot] + places]
 
-    def _counted(self, rows: np.ndarray) -> np.ndarray:
-        """(b, n) pairs → (b, N) float32 shares of each known pair."""
-        b, known = len(rows), len(self._groups)
-        counts = np.bincount((rows + known * np.arange(b)[:, None]).ravel(), minlength=b * known)
-        return (counts.reshape(b, known) / rows.shape[1]).astype(np.float32)
+    def _counted(self) -> Iterator[np.ndarray]:
+        """The windows as float32 shares of each known pair, (b, N) at a time."""
+        known = len(self._groups)
+        most = max(1, MOST_PLACES // known)
+        for chunk in self._windows():
+            for first in range(0, len(chunk), most):
+                rows = chunk[first : first + most]
+                places = (rows + known * np.arange(len(rows))[:, None]).ravel()
+                counts = np.bincount(places, minlength=len(rows) * known).reshape(len(rows), known)
+                yield (counts / rows.shape[1]).astype(np.float32)
 
-    def means(self, values: np.ndarray) -> np.ndarray:
-        """The mean of each column over each drawn window, (N, c) → (B, c)."""
-        return self._weights @ values.astype(np.float32)
+    def means(self, values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """The mean of each column over each drawn window, (N, c) → (B, c).
+
+        Args:
+            values: (N, c). statistic: of the means of b windows, (b, c) → (b, …): returned in their place, so that
+                many columns are never held for all windows.
+        """
+        columns, found = values.astype(np.float32), []
+        for shares in self._counted() if self._kept is None else self._kept:
+            drawn = shares @ columns
+            found.append(drawn if statistic is None else statistic(drawn))
+        return np.concatenate(found)
 
     def query_means(self, values: np.ndarray, power: float = 1) -> np.ndarray:
         """The mean over each drawn window's queries of (the mean of the query's drawn pairs) ^ power, (N,) → (B,).

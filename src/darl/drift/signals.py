@@ -5,7 +5,7 @@ s(x) = −ln(1 − rank of x among known pairs), the surprise: mean 1 and mean s
 pairs      mean of s² of the OOD score
 items      mean of s² of how new the item's wording is
 wording    mean over queries of s² of how new the query's wording is, however many pairs it has
-queries    mean over queries of e³, e = the mean over a query's pairs of ½·(s of the OOD score + s of its wording)
+queries    mean over queries of e², e = the mean over a query's pairs of ½·(s of the OOD score + s of its wording)
 features   MMD² = ‖mean φ(traffic) − mean φ(known)‖², φ random Fourier features of a Gaussian kernel
            (Gretton et al. 2012; Rahimi & Recht 2007)
 grades     PSI = Σ_k (p_k − q_k)·ln(p_k / q_k), p and q the mean probabilities of grade k
@@ -119,22 +119,23 @@ class KnownSide:
 
     def signals(self, figures: Figures, null: NullWindows) -> tuple[list[Signal], float]:
         """Every signal that the figures allow, and p of the smallest of their p's (1 without any)."""
-        names, observed, drawn = [], [], []
-        for name, known in self._columns.items():
-            here = self.values(name, figures)
-            if here is None or known is None:
-                continue
-            names.append(name)
+        sides = {
+            name: (here, known)
+            for name, known in self._columns.items()
+            if known is not None and (here := self.values(name, figures)) is not None
+        }
+        if not sides:
+            return [], 1.0
+        names, observed, drawn = list(sides), [], {}
+        for name, (here, known) in sides.items():
             if name in QUERY_POWERS:
                 observed.append(_query_mean(here[:, 0], figures.groups, QUERY_POWERS[name]))
-                drawn.append(null.query_means(known[:, 0], QUERY_POWERS[name]))
-                continue
-            base = known.mean(axis=0)
-            observed.append(float(_statistic(name, here.mean(axis=0)[None], base)[0]))
-            drawn.append(_statistic(name, null.means(known), base))
-        if not names:
-            return [], 1.0
-        table = np.stack(drawn, axis=1)
+                drawn[name] = null.query_means(known[:, 0], QUERY_POWERS[name])
+            else:
+                observed.append(float(_statistic(name, here.mean(axis=0)[None], known.mean(axis=0))[0]))
+        means = {name: known for name, (_, known) in sides.items() if name not in QUERY_POWERS}
+        drawn |= _drawn_statistics(null, means)
+        table = np.stack([drawn[name] for name in names], axis=1)
         raw, joint = smallest_p(np.array(observed), table, np.array([WEIGHTS[name] for name in names]))
         found = [
             Signal(
@@ -176,6 +177,22 @@ def _statistic(name: str, means: np.ndarray, base: np.ndarray) -> np.ndarray:
     if name == "features":
         return ((means - base) ** 2).sum(axis=1)
     return psi(means, base) if name == "grades" else means[:, 0]
+
+
+def _drawn_statistics(null: NullWindows, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Each statistic of means over each drawn window, (B,), by one pass over the windows for all of them."""
+    if not known:
+        return {}
+    ends = np.cumsum([values.shape[1] for values in known.values()])
+    bases = [values.mean(axis=0) for values in known.values()]
+
+    def statistics(means: np.ndarray) -> np.ndarray:
+        parts = np.split(means, ends[:-1], axis=1)
+        found = [_statistic(name, part, base) for name, part, base in zip(known, parts, bases, strict=True)]
+        return np.stack(found, axis=1)
+
+    table = null.means(np.concatenate(list(known.values()), axis=1), statistics)
+    return {name: table[:, i] for i, name in enumerate(known)}
 
 
 def psi(shares: np.ndarray, base: np.ndarray) -> np.ndarray:
