@@ -205,8 +205,8 @@ def test_every_bad_row_of_a_csv_file_is_listed_at_once(tmp_path):
     assert faults(caught) == kinds
     assert "a quote is never closed" in str(caught.value)
     table = read_pairs(path, on_bad_rows="skip")
-    assert table.items == ['desk\r\nlamp, "big"', "garden"]
-    assert table.column("row") == [2, 9]
+    assert table.items == ['desk\r\nlamp, "big"', "garden", "b"]
+    assert table.column("row") == [2, 9, 11]
 
 
 def test_rows_of_several_files_are_reported_together(tmp_path):
@@ -307,6 +307,11 @@ def test_mixed_kinds_in_one_column(tmp_path):
     table = read_pairs(write(tmp_path / "a.jsonl", *lines), scale=SCALE)
     assert table.grades.tolist() == [1, 2, 2, 1, 0]
     assert table.queries == ["a", "b", "c", "501", "\ufffd\ufffd"]
+
+
+def test_a_key_that_no_text_has_is_cleaned(tmp_path):
+    path = write(tmp_path / "a.jsonl", row(**{"bra\ud800nd": "x"}))
+    assert read_pairs(path).column("bra\ufffdnd") == ["x"]
 
 
 def test_objects_in_memory():

@@ -7,7 +7,6 @@ goes on; a file that cannot be read at all (missing, truncated, of an unknown ki
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
 import io
 import json
@@ -15,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +22,9 @@ import pyarrow.parquet as pq
 
 from darl.errors import DataError
 from darl.pairs.badrows import BadRow
+from darl.pairs.delimited import read_delimited
 from darl.pairs.schema import arrow_column
+from darl.pairs.text import clean_text
 from darl.storage import storage_errors
 
 _CHUNK = 50_000  # rows held as Python objects at a time
@@ -169,81 +170,19 @@ def _stream_jsonl(file: BinaryIO, name: str, size: int) -> Iterator[RawTable]:
 
     for rows, records in chunks():
         names = dict.fromkeys(key for record in records for key in record)
-        table = _named({key: arrow_column([record.get(key) for record in records]) for key in names})
+        table = _named({clean_text(key): arrow_column([record.get(key) for record in records]) for key in names})
         yield RawTable(table, np.array(rows, dtype=np.int64), name, bad)
         bad = []
 
 
 def _stream_delimited(file: BinaryIO, name: str, delimiter: str, size: int) -> Iterator[RawTable]:
-    # Broken bytes come through as lone surrogates, which no valid text has: so a broken row can be told
-    # from its neighbours without decoding line by line.
-    lines = (line.decode("utf-8", "surrogateescape") for line in _lines(file, name))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    bad: list[BadRow] = []
-    try:
-        header = [column.strip() for column in next(reader, [])]
-    except csv.Error as error:
-        raise DataError(f"the header cannot be parsed ({error})", where=name, mend="check its quotes") from error
-    if not any(header):
+    header, batches = read_delimited(_lines(file, name), delimiter, name, size)
+    if not header:
         yield RawTable(pa.table({}), np.zeros(0, dtype=np.int64), name)
-        return
-    twice = {column for column in header if header.count(column) > 1}
-    if twice:
-        raise DataError(f"the header names {sorted(twice)} more than once", where=name, mend="rename one of them")
-
-    for rows, records in _records(reader, len(header), delimiter, name, bad, size):
-        rows, records = _without_broken(rows, records, delimiter, name, bad)
-        columns = zip(*records, strict=True) if records else [()] * len(header)
+    for batch in batches:
+        columns = zip(*batch.records, strict=True) if batch.records else [()] * len(header)
         table = _named({key: _csv_column(values) for key, values in zip(header, columns, strict=True)})
-        yield RawTable(table, np.array(rows, dtype=np.int64), name, sorted(bad, key=lambda row: row.row))
-        bad.clear()
-
-
-def _records(
-    reader: Any, width: int, delimiter: str, name: str, bad: list[BadRow], size: int
-) -> Iterator[tuple[list[int], list[list[str]]]]:
-    rows, records = [], []
-    while True:
-        start = reader.line_num + 1
-        try:
-            record = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            detail = "a quote is never closed" if "end of data" in str(error) else str(error)
-            bad.append(BadRow(name, start, "malformed CSV", detail))
-            continue
-        if not record:  # an empty line
-            continue
-        if len(record) != width:
-            detail = f"{len(record)} fields, the header has {width}"
-            bad.append(BadRow(name, start, "ragged row", detail, _restored(record, delimiter)))
-            continue
-        rows.append(start)
-        records.append(record)
-        if len(rows) == size:
-            yield rows, records
-            rows, records = [], []
-    yield rows, records
-
-
-def _without_broken(
-    rows: list[int], records: list[list[str]], delimiter: str, name: str, bad: list[BadRow]
-) -> tuple[list[int], list[list[str]]]:
-    try:
-        "".join(map("".join, records)).encode("utf-8")
-        return rows, records
-    except UnicodeEncodeError:
-        pass
-    kept_rows, kept = [], []
-    for row, record in zip(rows, records, strict=True):
-        text = delimiter.join(record)
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            bad.append(BadRow(name, row, "not valid UTF-8", "", _restored(record, delimiter)))
-        else:
-            kept_rows.append(row)
-            kept.append(record)
-    return kept_rows, kept
+        yield RawTable(table, np.array(batch.rows, dtype=np.int64), name, batch.bad)
 
 
 def _load_parquet(file: BinaryIO, name: str, columns: Sequence[str] | None) -> RawTable:
@@ -333,7 +272,3 @@ def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 def _lossy(line: bytes) -> str:
     return line.decode("utf-8", "replace")
-
-
-def _restored(record: list[str], delimiter: str) -> str:
-    return delimiter.join(record).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
