@@ -21,12 +21,14 @@ class FakeWorker:
     def __init__(self, facts: ModelFacts = FACTS, rate: float = 1e4) -> None:
         self.facts, self.rate, self.serving = facts, rate, False
         self.batches: list[list[dict[str, Any]]] = []
+        self.timeout = 0.0
         self.hold = asyncio.Event()
         self.hold.set()
         self.act: Callable[[list[dict[str, Any]]], None] = lambda _: None
 
     async def score(self, slices: list[dict[str, Any]], timeout: float) -> dict[str, Any]:
         self.batches.append(slices)
+        self.timeout = timeout
         await self.hold.wait()
         await asyncio.sleep(0)
         self.act(slices)

@@ -53,6 +53,12 @@ class Service:
         handlers = {endpoint.path: _handler(self, endpoint) for endpoint in ENDPOINTS}
         app = Straight(self._app(handlers), {path: one for path, one in handlers.items() if "{" not in path})
         self.gate = Gate(app, settings, KeyRing(settings.all_keys()), self.metrics, self._pages())
+        self.metrics.ready.set_function(lambda: self.ready)
+
+    @property
+    def ready(self) -> bool:
+        """A worker has scored its probe, and requests are taken."""
+        return self.fleet.ready and not self.gate.draining
 
     async def close(self) -> None:
         """End the workers and write out the traffic log."""

@@ -73,7 +73,7 @@ class Batcher:
                 f"{self.queued} tokens are waiting already, about {wait:.0f} s of work",
                 retry_after=max(1, min(60, math.ceil(wait / 2))),
             )
-        self.queued += cost
+        self._count(cost)
         job.done.add_done_callback(lambda _: self._leave(job))
         self._enqueue(job)
         return job
@@ -95,7 +95,10 @@ class Batcher:
             door.arrived()
 
     def _leave(self, job: Job) -> None:
-        self.queued -= job.cost
+        self._count(-job.cost)
+
+    def _count(self, cost: int) -> None:
+        self.queued += cost
         self.metrics.queue_tokens.set(self.queued)
 
     # --------------------------------------------------------------- workers
@@ -133,9 +136,7 @@ class Batcher:
             begin = time.monotonic()
             door.enter(_cost(batch) / self.speed if self.speed else 0.0)
             try:
-                reply = await worker.score(
-                    [part.message() for part in batch], self.settings.worker_timeout_seconds * AT_A_WORKER
-                )
+                reply = await worker.score([part.message() for part in batch], self.settings.worker_timeout_seconds)
             except WorkerDiedError as error:
                 for part in batch:
                     part.job.fail(Refusal("worker_died", f"the process that scored this request ended ({error})"))

@@ -229,7 +229,6 @@ class Fleet:
 
     def _count(self) -> None:
         self.metrics.workers.set(len(self._workers))
-        self.metrics.ready.set(self.ready)
 
 
 def number_of_workers(settings: ServeSettings, cores: int | None = None) -> int:

@@ -40,6 +40,7 @@ class WorkerLink:
         self.serving = False
         self.imported: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._heard = 0.0  # when it last said something, by the loop's clock
         self._numbers = itertools.count()
         self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reader = asyncio.create_task(self._read())
@@ -80,13 +81,20 @@ class WorkerLink:
         """The outcomes of the slices, and the seconds they took.
 
         Raises:
-            WorkerDiedError: the process ended, or did not answer within ``timeout`` seconds and was ended.
+            WorkerDiedError: the process ended, or was silent for ``timeout`` seconds and was ended. What stands at its
+                door behind another batch waits from that one's answer on.
         """
+        loop = asyncio.get_running_loop()
+        answer, begin = asyncio.ensure_future(self._ask({"op": "score", "slices": slices})), loop.time()
         try:
-            return await asyncio.wait_for(self._ask({"op": "score", "slices": slices}), timeout)
-        except TimeoutError as error:
-            self.kill()
-            raise WorkerDiedError(f"no answer within {timeout:.0f} s") from error
+            while (left := max(begin, self._heard) + timeout - loop.time()) > 0:
+                await asyncio.wait({answer}, timeout=left)
+                if answer.done():
+                    return answer.result()
+        finally:
+            answer.cancel()
+        self.kill()
+        raise WorkerDiedError(f"no answer within {timeout:.0f} s")
 
     def on_end(self, act: Callable[[WorkerLink], None]) -> None:
         """Call ``act`` once the process has ended."""
@@ -124,6 +132,7 @@ class WorkerLink:
         assert self.process.stdout is not None
         try:
             while (message := await read_async(self.process.stdout)) is not None:
+                self._heard = asyncio.get_running_loop().time()
                 if message.get("event") == "imported":
                     if not self.imported.done():
                         self.imported.set_result(None)

@@ -28,7 +28,7 @@ def add_operations(app: FastAPI, service: Service) -> None:
     async def health() -> Response:
         """200 when a probe has scored and requests are taken, 503 else."""
         facts = service.fleet.facts
-        ready = service.fleet.ready and not service.gate.draining
+        ready = service.ready
         status = "ready" if ready else "draining" if service.gate.draining else "loading" if not facts else "healing"
         body = {"status": status, "model": service.settings.model_name, "version": facts.version if facts else None}
         return json_response(body, 200 if ready else 503)

@@ -139,14 +139,17 @@ class _Server:
         refused: str | None = None
         while seconds is not None:
             await asyncio.sleep(seconds)
-            now = await asyncio.to_thread(fleet.unknown_signature)
-            if now is None or now == refused:
-                continue
-            await asyncio.sleep(min(seconds, 2.0))
-            if await asyncio.to_thread(fleet.unknown_signature) != now:
-                continue  # still being written
-            await self._reload()
-            refused = await asyncio.to_thread(fleet.unknown_signature)
+            try:
+                now = await asyncio.to_thread(fleet.unknown_signature)
+                if now is None or now == refused:
+                    continue
+                await asyncio.sleep(min(seconds, 2.0))
+                if await asyncio.to_thread(fleet.unknown_signature) != now:
+                    continue  # still being written
+                await self._reload()
+                refused = await asyncio.to_thread(fleet.unknown_signature)
+            except Exception:  # whatever it was, the next model shall be seen
+                log.exception("the model folder could not be watched")
 
 
 class _Uvicorn(uvicorn.Server):
