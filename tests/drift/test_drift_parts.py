@@ -213,20 +213,19 @@ def test_holm() -> None:
 
 def test_many_windows_get_many_draws_only_where_they_stand_out() -> None:
     side = KnownSide(known_pairs())
-    days = [dataclasses.replace(world(30, 5, day, far=20 * (day == 1)), columns={}) for day in range(13)]
-    few = [dataclasses.replace(world(3, 5, day), columns={}) for day in range(50)]  # not judged, so not counted
-    both = [*days, *few]
-    ends = np.cumsum([len(one) for one in both])
-    parts = {str(i): np.arange(end - len(one), end) for i, (one, end) in enumerate(zip(both, ends, strict=True))}
+    days = [world(30, 5, day, far=20 * (day == 1)) for day in range(13)]
+    few = [world(3, 5, day) for day in range(50)]  # not judged, so not counted
+    ends = np.cumsum([len(one) for one in [*days, *few]])
+    parts = {str(i): np.arange(start, end) for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False))}
     figures = Figures(
-        groups=np.concatenate([one.groups for one in both]),
-        ood_scores=np.concatenate([one.ood_scores for one in both if one.ood_scores is not None]),
+        groups=np.concatenate([one.groups for one in [*days, *few]]),
+        ood_scores=np.concatenate([one.ood_scores for one in [*days, *few] if one.ood_scores is not None]),
     )
     found = judged(side, figures, parts, alpha=0.1, draws=99, seed=0)
     assert [one.name for one in found] == list(parts)
     assert found[1].p == pytest.approx(1 / 261)  # of the 260 draws that 13 windows need
     assert "1" in holm(found, 0.1)  # p ≤ 0.1 / 13, which 99 draws cannot show
-    assert found[0].p == judge_window(side, days[0], alpha=0.1, draws=99).p
+    assert found[0].p == judge_window(side, figures.take(parts["0"]), alpha=0.1, draws=99).p
     assert {one.state for one in found[13:]} == {"too little"}
 
 
