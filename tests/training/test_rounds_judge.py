@@ -10,11 +10,14 @@ from judge_world import Asked, Told, error, serving
 from rounds_world import rounds_dict, write_pool
 
 from darl.errors import DarlError
+from darl.pairs import read_pairs
+from darl.progress import Reporter
 from darl.recipe.file import load_recipe
 from darl.recipe.settings import Recipe
 from darl.recipe.yaml_text import dump_yaml
 from darl.storage import read_json
 from darl.training.pipeline import fit
+from darl.training.round_judge import judge_picks
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,44 @@ def test_a_judge_that_agrees_too_little_stops_the_fit_and_a_better_one_goes_on(
         recipe = judged_recipe(world, tiny_encoder, pool, server.url, model="better-judge")
         done = fit(recipe, run=tmp_path, quiet=True, redo=True)
     assert len(done.metrics["rounds"]) == 2
+
+
+def test_new_picks_are_judged_anew_and_labels_of_people_are_kept(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, truth: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    labelled = tmp_path / "rounds" / "1" / "labelled.jsonl"
+    with serving(honest(truth)) as server:
+        recipe = judged_recipe(world, tiny_encoder, pool, server.url)
+
+        def again(strategy: str) -> None:
+            rounds = recipe.rounds.model_copy(update={"strategy": strategy})
+            fit(recipe.model_copy(update={"rounds": rounds}), run=tmp_path, quiet=True, redo=True)
+
+        fit(recipe, run=tmp_path, quiet=True)
+        first = labelled.read_bytes()
+        again("random")
+        asked = len(server.asked)
+        assert 18 < asked <= 18 + 6, "the new picks alone: the gold pairs are known"
+        assert labelled.read_bytes() != first
+        people = labelled.read_text("utf-8").replace("llm:tiny-judge", "Ann")
+        labelled.write_text(people, "utf-8")
+        with pytest.raises(DarlError, match="were not picked"):
+            again("uncertainty")
+        assert len(server.asked) == asked
+    assert labelled.read_text("utf-8") == people
+
+
+def test_a_spent_budget_is_raised_in_the_recipe(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, tmp_path: Path
+) -> None:
+    recipe = judged_recipe(world, tiny_encoder, pool, "http://127.0.0.1:1/v1", price=(1.0, 1.0), budget=1e-9)
+    dev = read_pairs(world["dev_id"], scale=recipe.grades.scale())
+    picked, labelled = tmp_path / "picked.jsonl", tmp_path / "labelled.jsonl"
+    picked.write_bytes(pool.read_bytes())
+    with pytest.raises(DarlError) as told:
+        judge_picks(recipe, recipe.rounds.judge, dev, picked, labelled, Reporter(quiet=True), key="a")
+    assert told.value.where == "rounds.judge.budget"
+    assert "--" not in str(told.value)
 
 
 def test_an_endpoint_that_fails_on_the_way_is_asked_no_pair_twice(

@@ -10,9 +10,12 @@ from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.rounds import RoundJudgeSettings
 from darl.recipe.settings import Recipe
+from darl.storage import atomic_write_json, read_json, sha256_file
 from darl.training.splits import read_source
 
 UNLABELLED = "unlabelled.jsonl"
+WRITTEN = "labelled.written.json"
+"""Beside the labels that a judge wrote: for which picks, and their hash, by which labels that people gave are known."""
 ASKED = {"samples", "temperature", "max_tokens", "concurrency", "timeout"}
 
 
@@ -40,7 +43,14 @@ def require_judge(settings: RoundJudgeSettings) -> None:
 
 
 def judge_picks(
-    recipe: Recipe, settings: RoundJudgeSettings, dev: PairTable, picked: Path, labelled: Path, reporter: Reporter
+    recipe: Recipe,
+    settings: RoundJudgeSettings,
+    dev: PairTable,
+    picked: Path,
+    labelled: Path,
+    reporter: Reporter,
+    *,
+    key: str,
 ) -> None:
     """Write the picks' labels to ``labelled``, the picks without one beside it, and the judge's report.
 
@@ -49,32 +59,49 @@ def judge_picks(
 
     Args:
         dev: graded pairs that the judge is measured on, where the recipe names no gold.
-        picked: the file of the picks. labelled: the file to write.
+        picked: the file of the picks. labelled: the file to write. key: of the picks.
 
     Raises:
         DisagreementError: the judge agrees less than ``min_agreement``; no label is written.
         BudgetError, JudgeError: as :func:`darl.labelling.judge.judge_pairs`.
     """
-    from darl.labelling.judge import Prices, judge_pairs
+    from darl.labelling.judge import BudgetError, Prices, judge_pairs
 
     scale = recipe.grades.scale()
     gold = dev if settings.gold is None else read_source(settings.gold, recipe.data, scale, None, "gold")
     gold = gold.sample(settings.gold_pairs, recipe.seed) if len(gold) > settings.gold_pairs else gold
-    judge_pairs(
-        picked,
-        endpoint=settings.endpoint,
-        model=settings.model,
-        scale=scale,
-        gold=gold,
-        min_agreement=settings.min_agreement,
-        measure=settings.measure,
-        guideline=settings.guideline,
-        settings=settings.model_dump(include=ASKED),
-        prices=None if settings.price is None else Prices(*settings.price, budget=settings.budget),
-        key_env=settings.key_env,
-        min_confidence=settings.min_confidence,
-        out=labelled,
-        unlabelled=labelled.with_name(UNLABELLED),
-        told=reporter.say,
-        bar=lambda what, total: reporter.bar(what, total, "answers"),
-    )
+    try:
+        judge_pairs(
+            picked,
+            endpoint=settings.endpoint,
+            model=settings.model,
+            scale=scale,
+            gold=gold,
+            min_agreement=settings.min_agreement,
+            measure=settings.measure,
+            guideline=settings.guideline,
+            settings=settings.model_dump(include=ASKED),
+            prices=None if settings.price is None else Prices(*settings.price, budget=settings.budget),
+            key_env=settings.key_env,
+            min_confidence=settings.min_confidence,
+            out=labelled,
+            unlabelled=labelled.with_name(UNLABELLED),
+            told=reporter.say,
+            bar=lambda what, total: reporter.bar(what, total, "answers"),
+        )
+    except BudgetError as error:
+        raise BudgetError(
+            error.what,
+            where="rounds.judge.budget",
+            mend="raise it; the answers so far are kept, the same fit goes on",
+        ) from error
+    atomic_write_json(labelled.with_name(WRITTEN), {"picks": key, "labels": sha256_file(labelled)})
+
+
+def outdated(labelled: Path, key: str) -> bool:
+    """Whether a judge wrote these labels for other picks than those of ``key``, and nobody changed them since."""
+    written = labelled.with_name(WRITTEN)
+    if not written.is_file():
+        return False
+    said = read_json(written)
+    return said["picks"] != key and said["labels"] == sha256_file(labelled)

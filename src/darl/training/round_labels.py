@@ -14,7 +14,7 @@ from darl.recipe.rounds import RoundsSettings
 from darl.recipe.settings import Recipe
 from darl.storage import read_json
 from darl.training.processes import barrier, is_main
-from darl.training.round_judge import judge_picks
+from darl.training.round_judge import judge_picks, outdated
 from darl.training.round_picks import PICKED, picks_of
 from darl.training.run import Run, Stage
 from darl.training.splits import read_source
@@ -55,8 +55,11 @@ def label_stage(
             return done
         if settings.judge is None:
             raise _awaited(run.folder, before, picked.result["picked"])
+    if settings.judge is not None and (file is None or outdated(file, picked.key)):
+        barrier()  # every process has looked before the main one writes
         if is_main():
-            judge_picks(recipe, settings.judge, dev, run.folder / PICKED, run.folder / LABELLED, reporter)
+            labelled = run.folder / LABELLED
+            judge_picks(recipe, settings.judge, dev, run.folder / PICKED, labelled, reporter, key=picked.key)
         barrier()
         file = _labelled_file(run.folder)
     labels = _read_labels(recipe, settings, file, scale)
