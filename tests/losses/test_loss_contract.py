@@ -57,6 +57,14 @@ class TestEveryLoss:
         expected = (share * loss.per_pair(logits, grades)).sum() / share.sum()
         torch.testing.assert_close(loss(logits, grades, weights, class_weights), expected)
 
+    def test_batches_of_one_add_up_to_the_whole(self, name, params, K):
+        """With the mean weight of all pairs; the first pair alone would have none to be divided by."""
+        loss, (logits, grades) = build(name, K, params), batch(K)
+        weights = torch.arange(12, dtype=torch.float64)
+        mean = weights.mean().item()
+        alone = [loss(logits[[i]], grades[[i]], weights[[i]], mean_weight=mean) for i in range(12)]
+        torch.testing.assert_close(torch.stack(alone).mean(), loss(logits, grades, weights))
+
     def test_weight_two_is_the_pair_twice(self, name, params, K):
         loss, (logits, grades) = build(name, K, params), batch(K)
         twice = torch.tensor([0, 0, *range(1, 12)])

@@ -12,13 +12,14 @@ import torch
 from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 from small_world import small_recipe
+from transformers import TrainingArguments
 
 from darl.errors import DivergedError, RecipeError
 from darl.losses import CrossEntropy
 from darl.model import RelevanceModel
 from darl.model.head import head_name
 from darl.recipe.settings import Recipe
-from darl.training import tune
+from darl.training import trainer, tune
 from darl.training.interpolate import interpolate
 from darl.training.pipeline import fit
 from darl.training.splits import Splits, load_splits
@@ -62,6 +63,35 @@ def dev_logits(model: RelevanceModel, splits: Splits) -> np.ndarray:
 
 def changed(before: State, after: State) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_weights_count_across_batches(tiny_encoder: Path, small, tmp_path: Path) -> None:
+    """The gradient of two batches of one is that of one batch of two, also where a batch weighs nothing."""
+    recipe, splits = small(tiny_encoder)
+    weights, halves = np.array([0.0, 3.0] * (len(splits.train) // 2)), {}
+    for size, accumulate in ((2, 1), (1, 2)):
+        settings = {"batch_size": size, "accumulate": accumulate, "dropout": 0.0, "max_grad_norm": 1e9}
+        recipe, splits = small(tiny_encoder, **settings)
+        model, _ = tuned(recipe, splits, tmp_path / str(size), weights=weights)
+        halves[size] = dev_logits(model, splits)
+    np.testing.assert_allclose(halves[1], halves[2], atol=1e-3)
+
+
+class SeveralGPUs(TrainingArguments):
+    """What transformers finds on a machine with four of them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._n_gpu = 4
+
+
+def test_a_single_process_keeps_the_recipes_batch_where_there_are_several_gpus(
+    tiny_encoder: Path, small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "TrainingArguments", SeveralGPUs)
+    recipe, splits = small(tiny_encoder)
+    _, logged = tuned(recipe, splits, tmp_path)
+    assert logged["steps"] == -(-len(splits.train) // recipe.tune.batch_size)
 
 
 # ----------------------------------------------------------------------------------------- what is trained
@@ -139,9 +169,9 @@ class Spy(CrossEntropy):
         super().__init__(K)
         self.seen: list[tuple[torch.Tensor, Any, Any]] = []
 
-    def forward(self, logits, grades, weights=None, class_weights=None, targets=None, share=None):
+    def forward(self, logits, grades, weights=None, class_weights=None, *more):
         self.seen.append((grades.clone(), weights, class_weights))
-        return super().forward(logits, grades, weights, class_weights, targets, share)
+        return super().forward(logits, grades, weights, class_weights, *more)
 
 
 def test_every_pairs_weight_reaches_the_loss_with_its_grade(tiny_encoder: Path, small, tmp_path: Path) -> None:

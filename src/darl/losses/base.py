@@ -74,10 +74,15 @@ class GradeLoss(nn.Module, ABC):
         class_weights: torch.Tensor | None = None,
         targets: torch.Tensor | None = None,
         share: torch.Tensor | None = None,
+        mean_weight: float | None = None,
     ) -> torch.Tensor:
         """The weighted mean over the batch, a scalar.
 
         With a teacher, a pair costs (1 − s_i) · per_pair(z_i, y_i) + s_i · per_pair_soft(z_i, t_i).
+
+        In training the batch is one of many, and its own weights would cancel: alone in a batch, a pair of weight .1
+        would count as much as one of weight 5. With the ``mean_weight`` of all training pairs the divisor is
+        n · mean_weight instead, so that over the batches the sums are those of one batch of all.
 
         Args:
             logits: (n, K), any float type; low precision is raised to float32.
@@ -86,6 +91,7 @@ class GradeLoss(nn.Module, ABC):
             class_weights: (K,) finite, ≥ 0, one a grade.
             targets: (n, K) grade probabilities of a teacher, for distillation (Hinton et al. 2015).
             share: (n,) s in [0, 1], how much the teacher counts against the pair's own grade; default 1.
+            mean_weight: the mean of w_i · c[y_i] over all training pairs, > 0; default that of the batch.
 
         Raises:
             ModelError: the logits do not have K columns.
@@ -110,6 +116,8 @@ class GradeLoss(nn.Module, ABC):
                 share = share * _checked_weights(weights, len(costs), "weights", like=costs)
             if class_weights is not None:
                 share = share * _checked_weights(class_weights, self.K, "class_weights", like=costs)[grades]
+            if mean_weight is not None:
+                return (share * costs).sum() / (len(costs) * mean_weight)
             total = share.sum()
             if not total > 0:
                 raise DataError(

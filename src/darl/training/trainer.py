@@ -179,6 +179,8 @@ def train(
     dev_rows: Sequence[dict[str, Any]] | None = None,
     dev_objective: Callable[[EvalPrediction], float] | None = None,
     packed: Packed | None = None,
+    name: str = "tuning",
+    rate: str = "tune.learning_rate",
 ) -> dict[str, Any]:
     """Train ``network`` in place and return what Trainer logged.
 
@@ -190,6 +192,7 @@ def train(
         is_head: which parameters take the head's learning rate.
         dev_rows, dev_objective: for ``keep: best``.
         packed: takes what ``collate`` puts under ``PACKED``, in place of the network.
+        name, rate: what is done, and the key of its learning rate, for messages.
 
     Returns:
         the steps done, the mean training loss, and the history of both; the same after a kill as without.
@@ -221,7 +224,7 @@ def train(
         "logging_steps": max(1, steps // 20),
         "logging_nan_inf_filter": False,  # a loss that is no number is to be seen, not replaced by the one before
         "disable_tqdm": True,
-        "report_to": [name for name in settings.report_to if name != "tensorboard"] or "none",
+        "report_to": [tracker for tracker in settings.report_to if tracker != "tensorboard"] or "none",
         "remove_unused_columns": False,
         "label_names": ["grades"],
         "use_cpu": not torch.cuda.is_available(),
@@ -240,6 +243,8 @@ def train(
         args = TrainingArguments(**(arguments | settings.trainer))
     except (TypeError, ValueError) as error:
         raise RecipeError(f"TrainingArguments refuses it: {error}", where="tune.trainer") from error
+    if args.n_gpu > 1:  # several GPUs and one process: the batch, and with it the steps, stay as the recipe says
+        args._n_gpu = 1
     make_trainer = partial(
         DarlTrainer,
         model=network,
@@ -282,11 +287,11 @@ def train(
         if is_main():
             shutil.rmtree(folder, ignore_errors=True)
         raise DivergedError(
-            f"tuning diverged: by step {diverged} of {steps} the loss was no finite number",
-            mend=f"set a lower `tune.learning_rate` (it was {args.learning_rate:g}), or `tune.precision: float32`",
+            f"{name} diverged: by step {diverged} of {steps} the loss was no finite number",
+            mend=f"set a lower `{rate}` (it was {args.learning_rate:g}), or `tune.precision: float32`",
         )
     kept = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_objective")  # what does not tell the time
-    history = [{name: entry[name] for name in kept if name in entry} for entry in trainer.state.log_history]
+    history = [{key: entry[key] for key in kept if key in entry} for entry in trainer.state.log_history]
     history = [entry for entry in history if "loss" in entry or "eval_objective" in entry]
     return {"steps": trainer.state.global_step, "train_loss": mean_loss(history), "history": history}
 

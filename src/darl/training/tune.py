@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel, set_seed
 
 from darl.decisions.agreement import OBJECTIVES
-from darl.errors import RecipeError
+from darl.errors import DataError, RecipeError
 from darl.evaluation import confusion
 from darl.losses import GradeLoss
 from darl.model import RelevanceModel
@@ -64,12 +64,13 @@ def tune_model(
         network = with_lora(model.network, settings.lora)
     freeze(model.network, embeddings=settings.freeze_embeddings, layers=settings.freeze_layers)  # adapters there too
 
+    whole = mean_weight(grades, weights, class_weights)
+
     def loss_of(outputs: Any, aside: dict[str, torch.Tensor]) -> torch.Tensor:
         device = outputs.logits.device  # Trainer has moved the network, the loss and its weights follow
         c = None if class_weights is None else class_weights.to(device)
-        return loss.to(device)(
-            outputs.logits, aside["grades"], aside.get("weights"), c, aside.get("targets"), aside.get("share")
-        )
+        w, targets, share = (aside.get(name) for name in ("weights", "targets", "share"))
+        return loss.to(device)(outputs.logits, aside["grades"], w, c, targets, share, whole)
 
     packed, rows = packed_forward(model), training_rows(encoded, grades, weights, taught)
     if packed is not None and settings.freeze_layers and settings.epochs > 1:
@@ -147,8 +148,31 @@ def training_rows(
     return rows
 
 
+def mean_weight(grades: np.ndarray, weights: np.ndarray | None, class_weights: torch.Tensor | None) -> float | None:
+    """The mean of w_i · c[y_i] over the training pairs, None where neither is given.
+
+    Raises:
+        DataError: every pair has weight 0.
+
+    >>> mean_weight(np.array([0, 1]), np.array([1.0, 3.0]), None)
+    2.0
+    """
+    if weights is None and class_weights is None:
+        return None
+    of_pairs = np.ones(len(grades)) if weights is None else np.asarray(weights, dtype=np.float64)
+    of_grades = 1.0 if class_weights is None else class_weights.double().numpy()[grades]
+    mean = float((of_pairs * of_grades).mean())
+    if not mean > 0:
+        raise DataError(
+            "every training pair has weight 0",
+            where="train",
+            mend="give a positive weight to at least one pair, and to a grade that occurs",
+        )
+    return mean
+
+
 def objective_value(name: str, grades: np.ndarray, predicted: np.ndarray, K: int) -> float:
-    """What choices on dev maximise; a kappa that is undefined counts as 0."""
+    """What choices on dev maximise; a figure that is undefined counts as 0."""
     value = float(OBJECTIVES[name](confusion(np.asarray(grades), np.asarray(predicted), K)))
     return value if np.isfinite(value) else 0.0
 
