@@ -149,14 +149,19 @@ def atomic_folder(final: str | os.PathLike[str]) -> Iterator[Path]:
         partial.mkdir(parents=True)
         try:
             yield partial
-            for path in sorted(partial.rglob("*")):
-                _sync(path)
-            _sync(partial)
+            sync_files(partial)
             os.rename(partial, final)
             _sync(final.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def sync_files(folder: Path) -> None:
+    """Flush a folder and all that is in it to the disk, so that a mark that it is whole cannot outlive its files."""
+    for path in sorted(folder.rglob("*")):
+        _sync(path)
+    _sync(folder)
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -11,10 +11,13 @@ from small_world import small_recipe
 from darl.decisions import choose_rule
 from darl.grades import GradeScale
 from darl.model.relevance_model import softmax
+from darl.pairs import PairTable
 from darl.training.calibrate import DevLogits, Scaling
 from darl.training.decide import before_shifts, calibrate_on, decide_on, dev_logits, worth
+from darl.training.dev import judging_sample
 from darl.training.pipeline import fit
 from darl.training.splits import load_splits
+from darl.training.tune import objective_value
 
 
 def test_the_chosen_candidate_is_worth_what_the_finished_model_is(
@@ -55,6 +58,23 @@ def test_a_chosen_rule_is_worth_its_crossfitted_figure() -> None:
     assert choice.figure in [row.figure for row in choice.table]
     one = choose_rule(p, grades, GradeScale(("no", "partly", "yes")), groups=np.zeros(200))
     assert one.figure is None, "with one query nothing is held out"
+
+
+def test_a_sample_of_dev_loses_no_grade() -> None:
+    table = PairTable.from_pairs([f"q{i}" for i in range(500)], ["a"] * 500, grades=[int(i < 3) for i in range(500)])
+    sampled = judging_sample(table, 100)
+    assert (sampled.grades == 1).sum() == 3
+    assert 100 <= len(sampled) <= 103
+    assert judging_sample(table, 500) is table
+    even = PairTable.from_pairs([f"q{i}" for i in range(500)], ["a"] * 500, grades=[i % 2 for i in range(500)])
+    assert judging_sample(even, 100).fingerprint() == even.sample(100, 0).fingerprint()
+
+
+def test_one_grade_on_dev_and_every_pair_right_is_best() -> None:
+    right, wrong = np.zeros(100, int), np.r_[1, np.zeros(99, int)]
+    zeros = np.zeros(100, int)
+    assert objective_value("macro_f1_qwk", zeros, right, 3) == 1
+    assert objective_value("macro_f1_qwk", zeros, wrong, 3) < 0.5
 
 
 @pytest.mark.parametrize(

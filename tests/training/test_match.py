@@ -12,7 +12,7 @@ from rounds_world import rounds_dict, write_pool
 from safetensors.torch import load_file, save_file
 from small_world import recipe_dict
 
-from darl.errors import RecipeError
+from darl.errors import DivergedError, RecipeError
 from darl.model import RelevanceModel
 from darl.model.embedding import Convention
 from darl.recipe.settings import Recipe
@@ -181,6 +181,36 @@ def test_the_pools_texts_are_read_without_its_labels_or_queries_that_judge(
     assert not [query for query in texts.queries if query.startswith("old")]
     assert not texts.has("grade")
     assert len(texts) == 96 + 60
+
+
+def test_too_few_texts_are_left_out(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    pairs = [{"query": "travel", "item": f"cover {n} {grade}", "grade": grade} for n in range(1) for grade in range(3)]
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    done = fit(matched_recipe({**world, "train": str(few)}, tiny_encoder, LEARNS), run=tmp_path / "run", quiet=True)
+    assert not done.metrics["choices"]["match"]["used"]
+    assert "too few" in done.metrics["choices"]["match"]["why"]
+
+
+def test_matching_that_diverges_names_its_own_rate(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    wild = {"enabled": True, "pairs": 200, "learning_rate": 1e30}
+    with pytest.raises(DivergedError, match="matching diverged") as caught:
+        fit(matched_recipe(world, tiny_encoder, wild), run=tmp_path / "run", quiet=True)
+    assert "`match.learning_rate`" in str(caught.value.mend)
+
+
+@pytest.mark.parametrize("setting", [{"weight_decay": 0.5}, {"max_grad_norm": 0.1}])
+def test_settings_of_tuning_that_act_on_matching_do_it_again(
+    setting: dict[str, float], world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    few = {"enabled": True, "pairs": 100}
+    stage = tmp_path / "run" / "stages" / "match" / "stage.json"
+    keys = []
+    for tune in ({}, setting):
+        recipe = matched_recipe(world, tiny_encoder, few, tune={"epochs": 0.2, "start": "probe", **tune})
+        fit(recipe, run=tmp_path / "run", redo=True, quiet=True)
+        keys.append(read_json(stage)["key"])
+    assert keys[0] != keys[1]
 
 
 def test_rounds_match_once(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:

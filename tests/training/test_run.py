@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_world import small_recipe, write_pairs
 
 from darl.errors import RunError, StorageError
+from darl.model import RelevanceModel
 from darl.storage import read_json
 from darl.training import trainer
 from darl.training.checkpoints import is_disk_error
@@ -139,6 +141,14 @@ def test_another_recipe_in_the_folder_is_named_by_its_keys(recipe, tmp_path: Pat
         Run(tmp_path, recipe(seed=4, tune={"epochs": 9}))
 
 
+def test_a_recipe_is_read_back_as_darl_reads_yaml(world: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
+    """By YAML 1.1 `no` is a truth value and 2024-01-01 a date."""
+    data = {"train": {"path": world["train"], "where": {"day": "2024-01-01", "lang": "no"}}, "columns": {"item": "on"}}
+    recipe = small_recipe(world, tiny_encoder, grades=["no", "partly", "yes"], data=data)
+    Run(tmp_path, recipe).close()
+    Run(tmp_path, recipe).close()
+
+
 @pytest.mark.parametrize("change", [{"name": "b"}, {"output": "elsewhere"}, {"evaluate": {"bootstrap": 5}}])
 def test_what_changes_no_result_may_change(change: dict[str, Any], recipe, tmp_path: Path) -> None:
     Run(tmp_path, recipe()).close()
@@ -172,7 +182,7 @@ def redone(before: dict[str, int], run: Path) -> set[str]:
     [
         ({"decide": {"rule": "argmax"}}, {"interpolate", "finish"}),  # candidates are judged by the rule
         ({"interpolate": {"alphas": [0.7, 1.0]}}, {"interpolate", "finish"}),
-        ({"objective": "qwk"}, {"interpolate", "finish"}),
+        ({"objective": "qwk"}, {"probe", "tune-probe", "interpolate", "finish"}),  # it chooses the probe's λ too
         ({"probe": {"l2": [0.5]}}, {"probe", "tune-probe", "interpolate", "finish"}),
         ({"tune": {"learning_rate": 0.002}}, {"tune-random", "tune-probe", "interpolate", "finish"}),
         ({"tune": {"checkpoints": 2}}, set()),
@@ -207,6 +217,32 @@ def test_changed_data_is_refused_and_redo_accepts_it(world: dict[str, str], tiny
     with pytest.raises(RunError, match="the data or a setting changed"):
         fit(recipe, run=tmp_path / "run", quiet=True)
     fit(recipe, run=tmp_path / "run", redo=True, quiet=True)
+
+
+def test_a_backbone_written_anew_in_its_folder_is_another(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    recipe = small_recipe(world, own, tune={"epochs": 0.5, "start": "random"})
+    fit(recipe, run=tmp_path / "run", quiet=True)
+    weights = load_file(own / "model.safetensors")
+    save_file({name: tensor * 1.1 for name, tensor in weights.items()}, own / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="the data or a setting changed"):
+        fit(recipe, run=tmp_path / "run", quiet=True)
+
+
+def test_columns_for_drift_are_part_of_the_finished_model(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    train = Path(shutil.copy(world["train"], tmp_path / "train.jsonl"))
+    recipe = small_recipe({**world, "train": str(train)}, tiny_encoder, tune={"epochs": 0.5, "start": "random"})
+    fit(recipe, run=tmp_path / "run", quiet=True)
+    before = stage_times(tmp_path / "run")
+    train.write_text("".join(line[:-1] + ', "shop": "uk"}\n' for line in train.read_text().splitlines()))
+    fit(recipe, run=tmp_path / "run", redo=True, quiet=True)
+    assert redone(before, tmp_path / "run") == {"finish"}
+    known = RelevanceModel.from_pretrained(tmp_path / "run" / "model").ood.known  # type: ignore[union-attr]
+    assert "shop" in known.columns
 
 
 # ---------------------------------------------------------------------------------------------- the disk

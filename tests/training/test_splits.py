@@ -51,6 +51,20 @@ def test_an_automatic_cut_leaves_no_test_where_tests_are_given(world: dict[str, 
     assert len(splits.train) + len(splits.dev_id) == 96
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_what_judges_a_student_is_cut_off_the_graded_queries(seed: int, tmp_path: Path) -> None:
+    rows = [{"query": f"graded {i}", "item": "a", "grade": i % 3} for i in range(20)]
+    rows += [{"query": f"traffic {i}", "item": "a"} for i in range(300)] + [{"query": "graded 0", "item": "b"}]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"train": str(path), "sample_seed": seed}
+    splits = load_splits(Recipe.model_validate({"grades": GRADES, "data": data, "teacher": {"model": "runs/teacher"}}))
+    assert len(splits.dev_id) == len(splits.tests["id"]) == 2
+    assert splits.dev_id.has_grades
+    assert splits.tests["id"].has_grades
+    assert len(splits.train) in (316, 317)
+
+
 def test_an_automatic_cut_depends_on_the_sample_seed_alone(world: dict[str, str]) -> None:
     one, two = (splits_of({"train": world["train"], "sample_seed": 3}) for _ in range(2))
     other = splits_of({"train": world["train"], "sample_seed": 4})

@@ -17,10 +17,11 @@ from darl.errors import RecipeError
 from darl.evaluation import ece
 from darl.model import RelevanceModel
 from darl.model.relevance_model import softmax
-from darl.model.saving import FACTS, model_folder
+from darl.model.saving import model_folder
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
-from darl.storage import link_or_copy, read_json, sha256_file, stable_hash
+from darl.storage import link_or_copy
+from darl.training.content_keys import model_key
 from darl.training.dev import DevJudge
 from darl.training.interpolate import choose, interpolate
 from darl.training.processes import device
@@ -45,29 +46,27 @@ def kept_before(stage: Stage) -> bool:
     return stage.name == NAME and stage.result["alpha"] == BEFORE
 
 
-def model_key(path: str | Path) -> str:
-    """What tells one saved model from another, its place and the time it was made aside.
-
-    Raises:
-        StorageError: there is no such model.
-    """
-    folder = model_folder(path)
-    facts = {name: value for name, value in read_json(folder / FACTS).items() if name != "provenance"}
-    return stable_hash({"facts": facts} | {f.name: sha256_file(f) for f in sorted(folder.glob("*.safetensors"))})
-
-
 def before_model(recipe: Recipe) -> RelevanceModel:
     """The model of ``interpolate.before``.
 
     Raises:
         ModelError: there is none, or it cannot be read. RecipeError: it has other grades.
     """
-    folder, grades = model_folder(str(recipe.interpolate.before)), recipe.grades.scale().names
+    return model_of_same_grades(recipe, str(recipe.interpolate.before), "interpolate.before")
+
+
+def model_of_same_grades(recipe: Recipe, path: str, key: str) -> RelevanceModel:
+    """A saved model that the recipe names under ``key``.
+
+    Raises:
+        ModelError: there is none, or it cannot be read. RecipeError: it has other grades.
+    """
+    folder, grades = model_folder(path), recipe.grades.scale().names
     model = RelevanceModel.from_pretrained(folder, device=device(), trust_remote_code=recipe.backbone.trust_remote_code)
     if model.scale.names != grades:
         raise RecipeError(
             f"the model there grades {', '.join(model.scale.names)}, the recipe {', '.join(grades)}",
-            where=f"interpolate.before: {folder}",
+            where=f"{key}: {folder}",
             mend="name a run with the recipe's grades",
         )
     return model

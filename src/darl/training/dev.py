@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from darl.pairs import PairTable
 from darl.progress import Advance
 from darl.recipe.settings import Recipe
 from darl.training.decide import calibrate_on, decide_on, dev_logits, worth
 from darl.training.interpolate import Candidate, State
 from darl.training.splits import Splits
 from darl.training.starts import fresh_model, load_state
+
+FEW = 10  # pairs of a grade that a sample keeps, where there are so many
 
 
 class DevJudge:
@@ -24,7 +29,7 @@ class DevJudge:
     def __init__(self, recipe: Recipe, splits: Splits) -> None:
         most, self._recipe, self._train = recipe.interpolate.dev_limit, recipe, splits.train
         devs = {"id": splits.dev_id, **({"ood": splits.dev_ood} if splits.dev_ood is not None else {})}
-        self._devs = {name: t.sample(most, 0) if len(t) > most else t for name, t in devs.items()}
+        self._devs = {name: judging_sample(table, most) for name, table in devs.items()}
         self._model = fresh_model(recipe)
         self._encoded = {name: self._model.encode(table) for name, table in self._devs.items()}
         self.pairs = sum(map(len, self._devs.values()))
@@ -41,3 +46,16 @@ class DevJudge:
         decision = decide_on(recipe, self._train, known, shifted, scaling)
         out = None if shifted is None else worth(recipe, shifted, decision.rule, scaling)
         return Candidate(start, alpha, decision.figure, out)
+
+
+def judging_sample(table: PairTable, most: int) -> PairTable:
+    """At most ``most`` pairs at random, and besides them of each grade enough that none is lost: a rule cannot be
+    chosen for a grade that no pair has."""
+    if len(table) <= most:
+        return table
+    rng, grades = np.random.default_rng(0), table.grades
+    order = rng.permutation(len(table))
+    kept = set(order[:most].tolist())
+    for grade in np.unique(grades):
+        kept.update(order[grades[order] == grade][:FEW].tolist())
+    return table.take(np.array(sorted(kept)))

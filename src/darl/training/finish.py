@@ -19,9 +19,11 @@ from darl.ood import OODReference
 from darl.ood.knn import unit_rows
 from darl.ood.known import KnownPairs, chosen_rows, count_by_query
 from darl.ood.novelty import WordingNovelty
+from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.training.augment import finish_as_before, kept_before
+from darl.training.content_keys import columns_content
 from darl.training.decide import calibrate_on, decide_on, dev_logits
 from darl.training.reference import make_reference
 from darl.training.run import Run, Stage, versions
@@ -38,6 +40,8 @@ NO_SLICE = (
 def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage], reporter: Reporter) -> Stage:
     """Calibrated, decided, with an OOD reference: ``folder/model`` is the model a user loads."""
     inputs = recipe.model_dump(mode="json", include={"calibrate", "decide", "ood", "objective", "seed"})
+    if recipe.ood.enabled:
+        inputs |= columns_content([splits.train, splits.dev_id], sliced(splits.train.concat(splits.dev_id)))
     stage = run.stage(
         "finish",
         inputs,
@@ -53,6 +57,11 @@ def finish_stage(recipe: Recipe, splits: Splits, run: Run, learned: list[Stage],
     if "why" in stage.result.get("ood", {}):
         reporter.say(f"ood: {stage.result['ood']['why']}")
     return stage
+
+
+def sliced(table: PairTable) -> list[str]:
+    """The columns by whose values drift is told: of pairs, but no text, label or number of theirs."""
+    return [name for name in table.column_names if name not in NO_SLICE]
 
 
 def _finish(recipe: Recipe, splits: Splits, folder: Path, learned: list[Stage], reporter: Reporter) -> dict[str, Any]:
@@ -126,7 +135,6 @@ def _known(
     rows = chosen_rows(dev.query_groups(), recipe.seed)
     wording, item_wording = WordingNovelty.fit(train.query_names()), WordingNovelty.fit(train.items)
     both = train.concat(dev)
-    sliced = [name for name in both.column_names if name not in NO_SLICE]
     return KnownPairs(
         groups=np.unique(dev.query_groups()[rows], return_inverse=True)[1],
         ood_scores=reference.score(held_out[rows]),
@@ -138,6 +146,6 @@ def _known(
         wording=wording,
         item_novelty=item_wording.score(dev.take(rows).items),
         item_wording=item_wording,
-        columns=count_by_query(both.query_groups(), {name: both.column(name) for name in sliced}),
+        columns=count_by_query(both.query_groups(), {name: both.column(name) for name in sliced(both)}),
         queries=len(both.query_names()),
     )

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from darl.errors import EmptySplitError, MissingGradeError
 from darl.pairs import PairTable
 from darl.progress import Reporter
@@ -24,13 +26,14 @@ ALONE = "alone"  # in the student's run: a run of its own, with stages that resu
 
 
 def fit_itself(
-    recipe: Recipe, splits: Splits, train: PairTable, dev: PairTable, run: Run, reporter: Reporter
+    recipe: Recipe, splits: Splits, own: np.ndarray, dev: PairTable, run: Run, reporter: Reporter
 ) -> Path | None:
     """The folder of the model fitted on graded pairs alone, or None, with the reason said, where they do not suffice.
 
     Args:
-        train, dev: the graded pairs of the splits.
+        own: which training pairs have a grade, bool (n,). dev: the graded pairs of dev_id.
     """
+    train = splits.train.where(own)
     if len(train) == 0 or len(dev) == 0:
         return None  # nothing to learn from, or nothing to weigh it by
     try:
@@ -39,11 +42,12 @@ def fit_itself(
         reporter.say(f"alone: not asked, the graded pairs do not suffice: {error.where}: {error.what}")
         return None
     reporter.say(f"alone: {recipe.backbone.name} on the {len(train)} graded pairs, to be one of the teachers")
-    own = recipe_alone(recipe)
-    with Run(run.folder / ALONE, own, redo=run.redo) as inside:
-        graded = replace(splits, train=train, dev_id=dev)
-        learned = learn_stages(own, graded, inside, reporter)
-        return finish_stage(own, graded, inside, learned, reporter).folder / "model"
+    itself = recipe_alone(recipe)
+    with Run(run.folder / ALONE, itself, redo=run.redo) as inside:
+        # matching reads the other texts too, so that the student can take the matched backbone over
+        graded = replace(splits, train=train, dev_id=dev, ungraded=None if own.all() else splits.train.where(~own))
+        learned = learn_stages(itself, graded, inside, reporter)
+        return finish_stage(itself, graded, inside, learned, reporter).folder / "model"
 
 
 def recipe_alone(recipe: Recipe) -> Recipe:

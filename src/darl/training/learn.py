@@ -18,8 +18,9 @@ from darl.model.head import head_of
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json, read_json
-from darl.training.augment import augment_stage
+from darl.training.augment import augment_stage, model_of_same_grades
 from darl.training.calm import calm
+from darl.training.content_keys import backbone_content, model_key
 from darl.training.dev import DevJudge
 from darl.training.frozen import base_features_wanted, save_frozen
 from darl.training.interpolate import Candidate, choose, interpolate
@@ -56,7 +57,7 @@ def learn_stages(
         before: stages that the splits depend on.
     """
     settings = recipe.model_dump(mode="json", include={"seed", "grades", "backbone", "method", "words", "loss"})
-    inputs = settings | {"data": splits.fingerprints()}
+    inputs = settings | {"data": splits.fingerprints()} | backbone_content(recipe)
     tuning = inputs | {"tune": recipe.tune.model_dump(mode="json", exclude={"start", "report_to", "checkpoints"})}
     if recipe.tune.keep == "best" or recipe.tune.patience:
         tuning["objective"] = recipe.objective
@@ -70,7 +71,9 @@ def learn_stages(
         stages += [found] if found else []
         probe = run.stage(
             "probe",
-            inputs | {"probe": recipe.probe.model_dump(mode="json"), "dropout": recipe.tune.dropout},
+            inputs
+            | {"probe": recipe.probe.model_dump(mode="json"), "dropout": recipe.tune.dropout}
+            | {"objective": recipe.objective},
             lambda folder: _probe(recipe, splits, folder, matched, reporter),
             after=(found,) if found else before,
         )
@@ -94,6 +97,8 @@ def learn_stages(
         tuned.append(stage)
         stages.append(stage)
     judging = recipe.model_dump(mode="json", include={"objective", "decide", "calibrate"})
+    if recipe.interpolate.start != "start":
+        judging["end"] = model_key(recipe.interpolate.start)
     chosen = run.stage(
         "interpolate",
         judging | {"interpolate": recipe.interpolate.model_dump(mode="json", exclude={"before"})},
@@ -235,4 +240,6 @@ def _worth_judging(start: str, alpha: float, starts: list[str], end: str) -> boo
 def _start_state(recipe: Recipe, start: str, begin: Begin, end: str) -> dict[str, torch.Tensor]:
     if end == "start":
         return state_of(begin(start))
-    return state_of(RelevanceModel.from_pretrained(end, trust_remote_code=recipe.backbone.trust_remote_code))
+    saved = model_of_same_grades(recipe, end, "interpolate.start")
+    saved.undo_calibration()  # both ends uncalibrated: the mix is calibrated anew
+    return state_of(saved)

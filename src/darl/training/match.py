@@ -34,6 +34,7 @@ from darl.pairs.leaks import find_leaks
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe, TuneSettings
 from darl.storage import atomic_write_json, link_or_copy, read_json
+from darl.training.content_keys import backbone_content
 from darl.training.dropout import set_dropout
 from darl.training.match_pairs import make_match_pairs
 from darl.training.match_worth import agreement, knows_as_pair
@@ -50,6 +51,7 @@ MATCH = "match"
 LEAST = 0.1  # rank correlation of cosine and grade below which nothing is learnt from it
 JUDGED_ON = 1000  # graded training pairs that say whether the cosine tells grades
 PER_SEEN = 4  # at most so many pairs are made for each that was seen: few texts have little more to say
+FEWEST = 20  # pairs below which nothing is learnt: some are held out
 HELD_OUT = 0.05  # of the pairs: to tell what was learnt
 
 
@@ -77,13 +79,19 @@ def match_stage(
         "match": settings.model_dump(mode="json", exclude={"reuse"}),
         "tune": recipe.tune.model_dump(
             mode="json",
-            include={"freeze_embeddings", "dropout", "batch_size", "accumulate", "warmup", "precision", "trainer"},
+            include={
+                *("freeze_embeddings", "dropout", "batch_size", "accumulate", "warmup", "precision", "trainer"),
+                *("weight_decay", "max_grad_norm"),
+            },
         ),
         **recipe.model_dump(mode="json", include={"seed", "grades", "backbone"}),
         "from": None if taken is None else taken["key"],
         "texts": None if texts is None else texts.fingerprint(),
         "train": None if texts is None else splits.train.fingerprint(),
+        **backbone_content(recipe),
     }
+    if settings.teacher is not None:
+        inputs["teacher"] = backbone_content(recipe, settings.teacher)
     stage = run.stage(
         MATCH,
         inputs,
@@ -100,7 +108,7 @@ def match_stage(
 def unlabelled(recipe: Recipe, splits: Splits) -> PairTable:
     """Texts seen together, of train and of the pool where the recipe names one; none of a query that judges."""
     most = recipe.match.pairs
-    seen = [splits.train.sample(most, recipe.seed)]
+    seen = [table.sample(most, recipe.seed) for table in (splits.train, splits.ungraded) if table is not None]
     if recipe.data.pool is not None:
         pool = read_pool(recipe).pairs.sample(most, recipe.seed)
         judging = {name: table for name, table in splits.tables().items() if name != "train"}
@@ -134,6 +142,8 @@ def _match(recipe: Recipe, graded: PairTable, texts: PairTable, folder: Path, re
         )
     count = min(settings.pairs, PER_SEEN * len(texts))
     pairs = make_match_pairs((asked, given), q, d, count, np.random.default_rng(recipe.seed))
+    if len(pairs) < FEWEST:
+        return result | {"used": False, "why": f"left out: {len(texts):,} pairs of texts are too few to learn from"}
     encoded = model.encode(queries=[queries[i] for i in pairs.query], items=[items[i] for i in pairs.item])
     result |= {"pairs": len(pairs)} | _learn(recipe, model, encoded, pairs.targets(), folder, reporter)
     result["why"] = (
@@ -182,6 +192,8 @@ def _learn(
                 is_head=lambda name: is_head_parameter(name.removeprefix("module."), model.network),
                 advance=advance,
                 packed=packed,
+                name="matching",
+                rate="match.learning_rate",
             )
     finally:
         for parameter in model.network.parameters():

@@ -27,13 +27,13 @@ from darl.storage import (
     link_or_copy,
     storage_errors,
 )
+from darl.training.early_checks import check_recipe, check_splits
 from darl.training.finish import finish_stage
 from darl.training.itself import ALONE
 from darl.training.learn import learn_stages
 from darl.training.processes import barrier, device, is_main
 from darl.training.run import Run, Stage
 from darl.training.splits import load_splits
-from darl.training.starts import check_backbone
 from darl.training.teacher import teach
 
 
@@ -63,14 +63,15 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
     """
     started = time.perf_counter()
     if is_main() and not (run.folder / "stages" / "finish" / "stage.json").exists():
-        check_backbone(recipe)
+        check_recipe(recipe)
     barrier()  # the main process has fetched the backbone, the others find it
     splits = load_splits(recipe, run.folder)
+    check_splits(recipe, splits)
     reporter.say(f"{recipe.name}: {splits.told()}")
     before: tuple[Stage, ...] = ()
     if recipe.teacher is not None:
         splits, before = teach(recipe, splits, run, reporter)
-        if recipe.match.reuse is None and (run.folder / ALONE / "stages").is_dir():  # it was matched on the same texts
+        if recipe.match.reuse is None and any(stage.name == ALONE for stage in before):  # matched on the same texts
             recipe = recipe.model_copy(
                 update={"match": recipe.match.model_copy(update={"reuse": str(run.folder / ALONE)})}
             )

@@ -28,15 +28,16 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from darl.errors import DarlError, RunError
+from darl.errors import DarlError, RecipeError, RunError
 from darl.recipe.file import recipe_to_yaml
 from darl.recipe.settings import Recipe
-from darl.storage import atomic_write_json, atomic_write_text, read_json, stable_hash, storage_errors
+from darl.recipe.yaml_text import parse_yaml
+from darl.storage import atomic_write_json, atomic_write_text, read_json, stable_hash, storage_errors, sync_files
 from darl.training.processes import barrier, is_main
 
 PACKAGES = ("darl", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scikit-learn", "pyarrow")
 # these do not change what was computed; where labels or weights come from is nothing to these themselves
-COSMETIC = {"name", "output", "evaluate", "rounds.count", "rounds.labels", "match.reuse"}
+COSMETIC = {"name", "output", "evaluate", "rounds.count", "rounds.labels", "rounds.judge", "match.reuse"}
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,12 @@ class RecipeFolder:
         path = self.folder / "recipe.yaml"
         if not path.exists() or self.redo:
             return
-        import yaml
-
+        now = self.recipe.model_dump(mode="json")
         try:
-            before, now = yaml.safe_load(path.read_text(encoding="utf-8")), self.recipe.model_dump(mode="json")
+            before = parse_yaml(path.read_text(encoding="utf-8"), str(path))[0]
             with contextlib.suppress(ValidationError, DarlError):  # keys that it lacks had their defaults
                 before = Recipe.model_validate(before).model_dump(mode="json")
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (RecipeError, UnicodeDecodeError):
             before = None
         if not isinstance(before, dict):
             raise RunError(
@@ -179,6 +179,7 @@ class Run(RecipeFolder):
             if is_main():
                 with storage_errors(partial):
                     seconds = time.perf_counter() - began
+                    sync_files(partial)  # or a power cut could leave a finished stage with half its weights
                     atomic_write_json(partial / "stage.json", {"key": key, "result": result, "seconds": seconds})
                     os.rename(partial, final)
             barrier()

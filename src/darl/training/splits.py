@@ -39,6 +39,7 @@ class Splits:
     Attributes:
         train: for learning. dev_id, dev_ood: for choices. tests: for judging, by name; the first is ID.
         taught: what a teacher says of the training pairs, where there is one.
+        ungraded: further pairs of train, without a grade: their texts are for matching alone.
     """
 
     train: PairTable
@@ -46,6 +47,7 @@ class Splits:
     dev_ood: PairTable | None
     tests: dict[str, PairTable]
     taught: SoftTargets | None = None
+    ungraded: PairTable | None = None
 
     def tables(self) -> dict[str, PairTable]:
         """Every set of pairs by name."""
@@ -146,12 +148,24 @@ def _cut(train: PairTable, data: DataSettings, *, need_test: bool) -> tuple[Pair
     if need_test and data.split.test_id > 0 and train.has("grade"):
         shares["test_id"] = data.split.test_id
     shares = {"train": 1.0 - sum(shares.values()), **shares}
-    parts = split_pairs(train, shares=shares, by="query", seed=data.sample_seed)
-    if train.has("grade") and not train.has_grades:  # a teacher grades some: judge by the others
-        own = {name: ~part.arrow.column("grade").is_null().to_numpy() for name, part in parts.items()}
-        parts |= {name: parts[name].where(own[name]) for name in parts if name != "train" and own[name].any()}
+    known = _known_queries(train)  # a teacher grades some: judge by queries of the others, however few they are
+    parts = split_pairs(train.where(known), shares=shares, by="query", seed=data.sample_seed)
+    if not known.all():
+        parts["train"] = parts["train"].concat(train.where(~known))
+        parts |= {name: parts[name].where(has_grade(parts[name])) for name in parts if name != "train"}
     log.info("no dev_id in the recipe: cut %s by query", {name: len(part) for name, part in parts.items()})
     return parts["train"], parts["dev_id"], parts.get("test_id")
+
+
+def _known_queries(table: PairTable) -> np.ndarray:
+    """Which pairs are of a query that has a grade, bool (n,); every pair where none has."""
+    graded, groups = has_grade(table), table.query_groups()
+    return np.isin(groups, groups[graded]) if graded.any() else np.ones(len(table), dtype=bool)
+
+
+def has_grade(table: PairTable) -> np.ndarray:
+    """Which pairs have a grade of their own, bool (n,)."""
+    return ~table.arrow.column("grade").is_null().to_numpy() if table.has("grade") else np.zeros(len(table), dtype=bool)
 
 
 def require_every_grade(train: PairTable, dev_id: PairTable, scale: GradeScale) -> None:

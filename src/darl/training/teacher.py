@@ -29,7 +29,7 @@ from darl.training.itself import ALONE, fit_itself
 from darl.training.opinion_pool import pool_weights, pooled, vote
 from darl.training.processes import device
 from darl.training.run import Run, Stage
-from darl.training.splits import SoftTargets, Splits, require_every_grade
+from darl.training.splits import SoftTargets, Splits, has_grade, require_every_grade
 
 TEACHER = "teacher"
 IDENTITY = ("darl.json", "config.json", "tokenizer.json", "model.safetensors")  # what a teacher's answers depend on
@@ -51,7 +51,7 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
     own = has_grade(splits.train)
     if recipe.teacher.itself:
         graded_dev = splits.dev_id.where(has_grade(splits.dev_id))
-        alone = fit_itself(recipe, splits, splits.train.where(own), graded_dev, run, reporter)
+        alone = fit_itself(recipe, splits, own, graded_dev, run, reporter)
         if alone is not None:
             folders.append(alone)
             stages.append(_asked(recipe, splits, alone, ALONE, run, reporter))
@@ -82,13 +82,6 @@ def teach(recipe: Recipe, splits: Splits, run: Run, reporter: Reporter) -> tuple
     by_model = dict(zip(map(str, folders), weights.tolist(), strict=True))
     targets = SoftTargets(pooled(opinions["train"], weights).astype(np.float32), share, by_model)
     return replace(splits, train=train, dev_id=dev, taught=targets), tuple(stages)
-
-
-def has_grade(table: PairTable) -> np.ndarray:
-    """Which pairs have a grade of their own, bool (n,)."""
-    if not table.has("grade"):
-        return np.zeros(len(table), dtype=bool)
-    return ~table.arrow.column("grade").is_null().to_numpy()
 
 
 def graded(table: PairTable, grades: np.ndarray) -> PairTable:

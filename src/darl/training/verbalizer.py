@@ -65,6 +65,12 @@ def check_verbalizer(recipe: Recipe, backbone: Backbone, tokenizer: PreTrainedTo
             where="tune.keep",
             mend="take tune.keep=last and no tune.patience, or method=head",
         )
+    if recipe.loss.class_weights != "none":
+        raise RecipeError(
+            "the verbalizer's loss is that of a language model, which weighs no grades",
+            where="loss.class_weights",
+            mend="take loss.class_weights=none, or method=head",
+        )
 
 
 def check_grade_words(recipe: Recipe, backbone: Backbone, tokenizer: PreTrainedTokenizerBase) -> None:
