@@ -55,8 +55,19 @@ def qwk(confusion: np.ndarray) -> np.ndarray:
         return np.where(chance > 0, 1 - observed / np.where(chance > 0, chance, 1), np.nan)
 
 
+def macro_f1_qwk(confusion: np.ndarray) -> np.ndarray:
+    """Mean of macro-F1 and QWK, (…, K, K) → (…,); macro-F1 alone where kappa is undefined: one grade, and every pair
+    given it.
+
+    >>> macro_f1_qwk(np.array([[9.0, 0.0], [0.0, 0.0]])).item(), macro_f1_qwk(np.array([[2.0, 0.0], [0.0, 2.0]])).item()
+    (1.0, 1.0)
+    """
+    f1, kappa = macro_f1(confusion), qwk(confusion)
+    return np.where(np.isnan(kappa), f1, (f1 + kappa) / 2)
+
+
 OBJECTIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "macro_f1_qwk": lambda confusion: (macro_f1(confusion) + qwk(confusion)) / 2,
+    "macro_f1_qwk": macro_f1_qwk,
     "macro_f1": macro_f1,
     "qwk": qwk,
     "accuracy": accuracy,

@@ -25,11 +25,13 @@ def whole_gains(scale: GradeScale) -> tuple[int, ...]:
 
     >>> whole_gains(GradeScale(("I", "C", "S", "E"), (0.0, 0.01, 0.1, 1.0)))
     (0, 1, 10, 100)
+    >>> whole_gains(GradeScale(("no", "yes"), (0.0, 0.00004)))
+    (0, 10000)
     """
     steps = [Fraction(gain - scale.gains[0]).limit_denominator(10_000) for gain in scale.gains]
     unit = math.lcm(*(step.denominator for step in steps))
     whole = [int(step * unit) for step in steps]
-    whole = [gain // math.gcd(*whole) for gain in whole]
+    whole = [gain // (math.gcd(*whole) or 1) for gain in whole]
     if whole[-1] > 10_000 or len(set(whole)) < len(whole):
         top = scale.gains[-1] - scale.gains[0]
         whole = [round((gain - scale.gains[0]) / top * 10_000) for gain in scale.gains]
