@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 SCHEMES = ("bearer", "apikey", "token")
 
@@ -31,18 +31,18 @@ class KeyRing:
         """Whether a request with these headers (names in lower case) may pass."""
         if self.open:
             return True
-        given = hashlib.sha256(_key_of(headers)).digest()
         found = False
-        for digest in self._digests:  # every key is compared, whichever fits
-            found |= hmac.compare_digest(given, digest)
+        for key in _keys_in(headers):  # a proxy may send one of its own beside the client's
+            given = hashlib.sha256(key).digest()
+            for digest in self._digests:  # every key is compared, whichever fits
+                found |= hmac.compare_digest(given, digest)
         return found
 
 
-def _key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def _keys_in(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     for name, value in headers:
         if name == b"x-api-key":
-            return value.strip()
-        if name == b"authorization":
+            yield value.strip()
+        elif name == b"authorization":
             scheme, _, key = value.strip().partition(b" ")
-            return key.strip() if scheme.decode("latin-1").lower() in SCHEMES else scheme
-    return b""
+            yield key.strip() if scheme.decode("latin-1").lower() in SCHEMES else scheme

@@ -126,7 +126,11 @@ class ServeSettings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        keys = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        blank = not keys if isinstance(value, str) else isinstance(keys, (list, tuple)) and any(map(_is_blank, keys))
+        if blank:  # a variable that was meant to hold a key must not leave the server open
+            raise ValueError("holds no key: write keys separated by commas, or take the setting away")
+        return keys
 
     @field_validator("traffic_columns", mode="before")
     @classmethod
@@ -197,6 +201,11 @@ def load_settings(file: str | Path | None = None, **flags: Any) -> ServeSettings
             "name the model's folder" if first["type"] == "missing" else "see the table of settings in docs/serving.md"
         )
         raise RecipeError(first["msg"].removeprefix("Value error, "), where=place, mend=mend) from error
+
+
+def _is_blank(key: Any) -> bool:
+    text = key.get_secret_value() if isinstance(key, SecretStr) else key
+    return isinstance(text, str) and not text.strip()
 
 
 def _environment() -> set[str]:

@@ -6,6 +6,7 @@ never stands in the way of an answer: rows that cannot be written are counted an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -16,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,14 +119,20 @@ class TrafficLog:
                 with self._lock:
                     del self._buffer[: len(rows)]
                 self.metrics.logged.labels("written").inc(len(rows))
-                self._bound()
+                try:
+                    self._bound()
+                except OSError as error:
+                    log.error("the traffic log cannot be bounded", extra={"facts": {"error": str(error)}})
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._full.wait(self.settings.traffic_seconds)
             self._full.clear()
             if not self._stop.is_set():
-                self.flush()
+                try:
+                    self.flush()
+                except Exception:  # were this thread to end, nothing would be logged any more, and nobody would know
+                    log.exception("the traffic log cannot be written")
                 with self._lock:
                     stuck = len(self._buffer) >= self.settings.traffic_rows
                 if stuck:  # a disk that refuses is not asked without a pause
@@ -141,14 +149,16 @@ class TrafficLog:
             pq.write_table(table, scratch, compression="zstd")
 
     def _bound(self) -> None:
-        files = sorted(self.folder.glob("traffic-*.parquet"))  # the names begin with the time
-        sizes = [path.stat().st_size for path in files]
-        excess = sum(sizes) - self.settings.traffic_max_bytes
-        for path, size in zip(files[:-1], sizes, strict=False):  # the newest stays, however large
+        sizes: dict[Path, int] = {}
+        for path in sorted(self.folder.glob("traffic-*.parquet")):  # the names begin with the time
+            with contextlib.suppress(FileNotFoundError):  # somebody else took it away
+                sizes[path] = path.stat().st_size
+        excess = sum(sizes.values()) - self.settings.traffic_max_bytes
+        for path in list(sizes)[:-1]:  # the newest stays, however large
             if excess <= 0:
                 return
             path.unlink(missing_ok=True)
-            excess -= size
+            excess -= sizes[path]
 
     def _row(self, served: Served, at: int) -> tuple:
         query, item, row = clean_text(served.queries[at]), clean_text(served.items[at]), served.rows[at]
