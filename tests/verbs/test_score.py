@@ -160,6 +160,9 @@ def test_what_is_refused(model: RelevanceModel, jsonl: Path, tmp_path: Path) -> 
     out.write_text("old")
     with pytest.raises(DataError, match="overwrite"):
         score_pairs(model, jsonl, jsonl)
+    for source in (str(tmp_path / "*.jsonl"), [tmp_path / "none.csv", [str(tmp_path / "in.js*")]]):
+        with pytest.raises(DataError, match="overwrite"):
+            score_pairs(model, source, jsonl)
     with pytest.raises(DataError, match="known format"):
         score_pairs(model, jsonl, tmp_path / "out.xlsx")
     with pytest.raises(DataError, match="compressed already"):
@@ -174,8 +177,24 @@ def test_what_is_refused(model: RelevanceModel, jsonl: Path, tmp_path: Path) -> 
     broken.write_text('{"query": "a", "item": "b"}\n{"query": \n')
     with pytest.raises(UnusableRowsError, match=r"broken\.jsonl:2"):
         score_pairs(model, broken, out)
-    assert score_pairs(model, broken, on_bad_rows="skip").pairs == 1
     assert out.read_text() == "old"
+
+
+@pytest.mark.parametrize("where", [None, {"query": "a"}])
+def test_what_is_left_out_is_said(
+    small_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, where: dict | None
+) -> None:
+    broken, out = tmp_path / "broken.jsonl", tmp_path / "out.jsonl"
+    broken.write_text('{"query": "a", "item": "b"}\n{"query": \n[1]\n')
+    for found in (score_pairs(small_model, broken, to, where=where, on_bad_rows="skip") for to in (None, out)):
+        assert (found.pairs, found.left_out, found.to_dict()["left_out"]) == (1, 2, 2)
+    assert "left out 2 unusable rows: 1 × malformed JSON, 1 × not a JSON object" in caplog.text
+    done = CliRunner().invoke(app, ["score", str(small_model), str(broken), "-o", str(out), "--skip-bad-rows", "-q"])
+    assert "1 pairs in" in done.stdout
+    assert "2 unusable rows left out" in done.stdout
+    assert "left out 2 unusable rows" in done.stderr
+    with pytest.raises(EmptySplitError, match="2 rows were left out"):
+        score_pairs(small_model, broken, where={"query": "none"}, on_bad_rows="skip")
 
 
 def test_a_failure_midway_leaves_the_old_file_and_what_is_needed_to_go_on(

@@ -76,5 +76,7 @@ def score(
     if output == "json":
         put_json(result.to_dict())
         return
-    put(f"{result.pairs:,} pairs in {result.seconds:.1f} s ({result.pairs_per_second:,.0f} a second) → {result.path}")
+    left_out = f", {result.left_out:,} unusable rows left out" if result.left_out else ""
+    speed = f"{result.seconds:.1f} s ({result.pairs_per_second:,.0f} a second)"
+    put(f"{result.pairs:,} pairs in {speed}{left_out} → {result.path}")
     put(f"new columns: {', '.join(result.columns)}")

@@ -48,6 +48,24 @@ def source_name(source: Source) -> str:
     return str(source) if isinstance(source, (str, Path)) else f"<{type(source).__name__}>"
 
 
+def source_files(source: Source) -> Iterator[Path]:
+    """The local files that a source names, those of its globs too.
+
+    >>> list(source_files(["hf://owner/shop", "no such file.csv"]))
+    []
+    """
+    if isinstance(source, (list, tuple)):
+        for part in source:
+            yield from source_files(part)
+    elif isinstance(source, (str, Path)):
+        if Path(source).is_file():
+            yield Path(source)
+        elif glob.has_magic(str(source)) and not Path(source).exists():
+            yield from (
+                Path(match) for match in sorted(glob.glob(str(source), recursive=True)) if Path(match).is_file()
+            )
+
+
 def _open_path(path: str) -> Iterator[RawTable]:
     if path.startswith(hub.PREFIX):
         yield hub.from_hub(path)

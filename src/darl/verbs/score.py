@@ -23,6 +23,7 @@ from darl.model.encoding import EncodedPairs
 from darl.model.scorer import PairScorer
 from darl.model.scores import Scores
 from darl.pairs.formats import file_kind
+from darl.pairs.sources import source_files
 from darl.progress import Reporter
 from darl.verbs.ahead import ahead
 from darl.verbs.chunk_writer import chunk_writer
@@ -51,6 +52,7 @@ class ScoreResult:
         pairs: how many were scored. seconds: how long it took, loading the model aside.
         columns: the names of the result's columns, in order.
         path: the file written, or None. table: the whole result where no file was asked for, or None.
+        left_out: rows of the source that could not be parsed, with ``on_bad_rows="skip"``.
     """
 
     pairs: int
@@ -58,6 +60,7 @@ class ScoreResult:
     columns: tuple[str, ...]
     path: Path | None = None
     table: pa.Table | None = None
+    left_out: int = 0
 
     @property
     def pairs_per_second(self) -> float:
@@ -68,6 +71,7 @@ class ScoreResult:
         rate = round(self.pairs_per_second, 1)
         return {
             "pairs": self.pairs,
+            "left_out": self.left_out,
             "seconds": round(self.seconds, 3),
             "pairs_per_second": rate,
             "columns": list(self.columns),
@@ -104,7 +108,7 @@ def score_pairs(
             beside ``out``. None: the result is in memory, as ``table``.
         columns: {``query`` or ``item``: the source's column}; common names need none.
         where: only pairs with these column values.
-        on_bad_rows: ``skip`` leaves out lines that cannot be parsed; ``error`` refuses them.
+        on_bad_rows: ``skip`` leaves out lines that cannot be parsed, and says how many; ``error`` refuses them.
         ood: also say how far out each pair is, where the model has a reference; costs a second pass.
         prefix: before the names of the result's columns; default none, or ``darl_`` where the source already
             has one of them.
@@ -149,7 +153,7 @@ def score_pairs(
             results = _results(model, scored, parts, names, advance, options)
             if out is None:
                 whole = pa.concat_tables(list(results))
-                return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole)
+                return ScoreResult(pairs.rows, time.monotonic() - start, names, None, whole, pairs.left_out)
             if parts is not None:  # all scored before the file is begun, so that it is begun once
                 for shard in results:
                     del shard
@@ -159,7 +163,7 @@ def score_pairs(
                     write(table)
         if parts is not None:
             parts.remove()
-        return ScoreResult(pairs.rows, time.monotonic() - start, names, Path(out))
+        return ScoreResult(pairs.rows, time.monotonic() - start, names, Path(out), None, pairs.left_out)
 
 
 def _loaded(model: PairScorer | str | Path, engine: ShardEngine | None, stack: ExitStack) -> PairScorer:
@@ -270,6 +274,6 @@ def check_target(out: str | Path, source: Any) -> None:
     kind, gzipped = file_kind(out)
     if kind == "parquet" and gzipped:
         raise DataError("Parquet is compressed already", where=out, mend="leave out .gz")
-    for path in source if isinstance(source, (list, tuple)) else [source]:
-        if isinstance(path, (str, Path)) and Path(path).is_file() and Path(out).resolve() == Path(path).resolve():
+    for path in source_files(source):
+        if Path(out).resolve() == path.resolve():
             raise DataError("the result would overwrite the pairs", where=out, mend="write to another file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,15 @@ import pyarrow.compute as pc
 
 from darl.errors import DataError, EmptySplitError
 from darl.pairs import PairTable, UnusableRowsError
+from darl.pairs.badrows import summary
 from darl.pairs.columns import darl_names, filter_mask, rename_columns
 from darl.pairs.formats import RawTable
 from darl.pairs.schema import PROVENANCE, TEXT, text_column
 from darl.pairs.sources import source_name
 from darl.pairs.streaming import Part, conform, one_schema, scan_source
 from darl.verbs.inputs import OnBadRows
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class ScoreSource:
 
     Attributes:
         parts: of the source. schema: of every shard's table. rows: of all shards, after the filter.
-        size: rows of a shard.
+        size: rows of a shard. left_out: rows that could not be parsed.
     """
 
     parts: list[Part]
@@ -50,6 +54,10 @@ class ScoreSource:
     @property
     def shards(self) -> int:
         return -(-self.rows // self.size)
+
+    @property
+    def left_out(self) -> int:
+        return sum(len(part.bad) for part in self.parts)
 
     def __iter__(self) -> Iterator[Shard]:
         """All shards in order; nothing but one shard and one piece of the source is held."""
@@ -133,6 +141,8 @@ def open_score_source(
     bad = [row for part in parts for row in part.bad]
     if bad and on_bad_rows == "error":
         raise UnusableRowsError(bad)
+    if bad:
+        log.warning("%s: left out %s unusable rows: %s", name, f"{len(bad):,}", summary(bad))
     schemas = [part.schema for part in parts if part.schema.names]
     found = ScoreSource(parts, one_schema(schemas or [pa.schema([])]), 0, size, wanted, dict(where or {}))
     for part in parts:  # before any model is loaded
@@ -142,7 +152,8 @@ def open_score_source(
     if where and rows:
         rows = sum(len(queries) for _, queries, _ in found.texts_alone()._pieces())
     if not rows:
-        raise EmptySplitError("there is no pair", where=name, mend="check the filter and the file")
+        left_out = f"; {len(bad):,} rows were left out as unusable" if bad else ""
+        raise EmptySplitError("there is no pair" + left_out, where=name, mend="check the filter and the file")
     return ScoreSource(found.parts, found.schema, rows, size, wanted, found.where)
 
 
