@@ -15,10 +15,10 @@ from scipy.stats import percentileofscore
 from sklearn.neighbors import NearestNeighbors
 
 from darl.evaluation import ReliabilityBin, ordinal_mae
-from darl.ood import OODReference
+from darl.ood import KNN, OODReference, fit_reference
 from darl.ood.separation import auroc
 from darl.report.confusion import cells, far_share
-from darl.report.coverage import PlacedSet, measure_coverage
+from darl.report.coverage import PlacedSet, _train_of, measure_coverage
 from darl.report.headline import compare_runs
 from darl.report.map import project
 from darl.report.mistakes import worst
@@ -177,6 +177,19 @@ def test_train_pairs_are_scored_without_themselves(run: Path) -> None:
     held = reference.held_out_scores
     ranks = [percentileofscore(held, score, kind="mean") for score in train.scores]
     np.testing.assert_allclose(train.percentiles, ranks, atol=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "most", "nth"), [(120, 40, 3), (40_000, None, 10)])
+def test_train_pairs_of_a_thinned_reference_are_held_against_as_near_a_neighbour(
+    rows: int, most: int | None, nth: int
+) -> None:
+    rng = np.random.default_rng(0)
+    detector = KNN(k=10, max_reference=most)
+    reference = fit_reference(rng.normal(size=(rows, 16)), rng.normal(size=(9, 16)), detector)
+    known = detector.reference_.numpy()
+    train = _train_of(reference, detector, None, 20, 0)
+    distances = NearestNeighbors(n_neighbors=nth + 1, metric="cosine", algorithm="brute").fit(known)
+    np.testing.assert_allclose(train.scores, distances.kneighbors(known[train.rows])[0][:, nth], atol=2e-3)
 
 
 def test_placed_pairs_have_the_scores_that_the_model_gives(run: Path, tmp_path: Path) -> None:

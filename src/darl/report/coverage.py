@@ -113,11 +113,12 @@ def measure_coverage(
 
 def _train_of(reference: OODReference, detector: KNN, train: PairTable | None, limit: int, seed: int) -> PlacedSet:
     """Training pairs from the reference itself, each scored against the others: without it, its nearest
-    neighbour would be itself. So the k-th neighbour is looked up as the (k + 1)-th.
+    neighbour would be itself. So the neighbour that the reference asks for, nearer where it was thinned, is looked up
+    as the next one.
     """
     known = detector.reference_.numpy()
     rows = np.sort(np.random.default_rng(seed).permutation(len(known))[:limit])
-    scores = KNN(k=detector.k + 1).fit(known).score(known[rows])
+    scores = KNN(k=detector.nth_ + 1, max_reference=None).fit(known).score(known[rows])
     whole = train is not None and len(train) == len(known)  # a thinned reference does not say which pairs it kept
     return PlacedSet(
         TRAIN, len(known), known[rows], scores, reference.percentile_of(scores), rows, train if whole else None
