@@ -9,7 +9,21 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 PAGE = "reference/cli.md"
-HEAD = "# Commands\n\nEvery command and option, as `darl COMMAND --help` shows them.\n"
+HEAD = """# Commands
+
+Every command and option, as `darl COMMAND --help` shows them.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | a defect of darl, with its traceback; of `darl doctor`: a check failed |
+| 2 | a mistake in the call, the files or the machine; the message says what, where and how to mend it |
+| 3 | `fit`: labels are awaited; `drift`: alarm |
+| 4 | `drift`: too little traffic to judge |
+| 130 | interrupted; the same command resumes |
+
+`DARL_DEBUG=1` prints the traceback of a mistake too.
+"""
 
 
 def on_files(files: Files, config: Any) -> Files:
