@@ -46,22 +46,31 @@ Sources = Annotated[list[Source], BeforeValidator(_as_sources)]
 
 
 class SplitSettings(Settings):
-    """How to cut one graded table into splits, when the recipe gives ``train`` alone."""
+    """How ``train`` is cut, when the recipe names no ``dev_id``: into that, and a test where ``tests`` names none."""
 
     by: Literal["query"] = Field(default="query", description="whole queries; shifts are given as files of their own")
-    dev_id: float = Field(default=0.1, gt=0, lt=0.5, description="share of the pairs kept for choices")
-    test_id: float = Field(default=0.1, ge=0, lt=0.5, description="share of the pairs kept for judging")
+    dev_id: float = Field(default=0.1, gt=0, lt=0.5, description="share of the queries kept for choices")
+    test_id: float = Field(default=0.1, ge=0, lt=0.5, description="share of the queries kept for judging")
 
 
 class DataSettings(Settings):
     """Which pairs are for training, for choices (dev), for judging (test), and which are unlabelled (pool)."""
 
     train: Sources = Field(description="graded pairs; several sources may have weights of their own")
-    dev_id: OneSource | None = Field(default=None, description="graded pairs like train, for choices")
+    dev_id: OneSource | None = Field(
+        default=None, description="graded pairs like train, for choices; default: cut off it"
+    )
     dev_ood: OneSource | None = Field(default=None, description="a small graded sample of shifted traffic, for choices")
-    tests: dict[str, OneSource] = Field(default_factory=dict, description="graded pairs for judging, by name")
+    tests: dict[str, OneSource] = Field(
+        default_factory=dict,
+        description="graded pairs for judging, by name, the in-distribution ones first; none and no dev_id: such a "
+        "test is cut off train",
+    )
     pool: OneSource | None = Field(default=None, description="unlabelled pairs; `darl select` picks from them")
-    columns: dict[str, str] = Field(default_factory=dict, description="darl's name: the files' name")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="darl's name: the files' name; a file of darl's own names alone needs none of it",
+    )
     on_bad_rows: Literal["error", "skip"] = "error"
     split: SplitSettings = SplitSettings()
     sample_seed: int = Field(default=0, description="which pairs `sample` draws; not `seed`, so that seeds share data")

@@ -80,7 +80,7 @@ class MatchSettings(Settings):
     enabled: Literal["auto"] | bool = Field(
         default="auto",
         description="auto: encoders whose embeddings' cosine of query and item tells the grades of train better than a "
-        "probe on their features of pairs does",
+        "probe on their features of pairs does; for the probed start alone",
     )
     teacher: str | None = Field(
         default=None, description="a backbone that embeds texts, to learn from; default: the recipe's own"
@@ -151,7 +151,8 @@ class InterpolateSettings(Settings):
     start: str = Field(default="start", description="the model as tuning began, or the folder of a saved darl model")
     alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default=[0.0, 0.3, 0.5, 0.7, 0.85, 1.0],
-        description="0: where tuning began (the probe); 1: tuned, always a candidate",
+        description="0: where tuning began (the probe); 1: tuned, always a candidate; of a random head beside another "
+        "start 1 alone is one",
     )
     before: str | None = Field(
         default=None,
@@ -159,7 +160,9 @@ class InterpolateSettings(Settings):
         "kept may not fall behind it on dev",
     )
     max_id_loss: float = Field(default=0.003, ge=0, description="ε: how much of the dev_id objective may be given up")
-    min_gain: float = Field(default=0.005, ge=0, description="a candidate must beat plain tuning on dev_ood by this")
+    min_gain: float = Field(
+        default=0.005, ge=0, description="a candidate must beat plain tuning by this on dev_ood, or else on dev_id"
+    )
     dev_limit: int = Field(default=1000, ge=50, description="pairs of each dev set that judge a candidate")
 
 

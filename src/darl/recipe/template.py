@@ -17,7 +17,8 @@ grades: {grades}
 
 data:
   # (2) Graded query-item pairs: JSON lines, CSV, TSV or Parquet (also .gz), or hf://owner/dataset:split.
-  #     Paths are relative to this file. A tenth of the queries is kept for choices, a tenth for judging.
+  #     Paths are relative to this file. A tenth of the queries is kept for choices (data.dev_id), and a tenth for
+  #     judging where no test is named below.
   train: {train}
 
   # (3) Which column is which; delete a line where the file already uses darl's name.
@@ -26,7 +27,8 @@ data:
   # A few hundred graded pairs of shifted traffic (new categories, another season, another shop) make the
   # choices hold up out of distribution, and show how far quality falls there:
   # dev_ood: data/shifted_dev.jsonl
-  # tests:
+  # tests:            # the first is the in-distribution one
+  #   id: data/test.jsonl
   #   shifted: data/shifted_test.jsonl
 
   # Unlabelled pairs, of which `darl select` says which to label next:
@@ -40,9 +42,8 @@ data:
 # (4) The pretrained model: an embedded one (darl backbones lists them), a folder (./model) or a hub name.
 backbone: {backbone}
 
-# Quick looks first: one epoch tells whether the data are read as you mean.
-# tune:
-#   epochs: 1
+# Quick looks first: one epoch, in a folder of its own, tells whether the data are read as you mean:
+#   darl fit {file} tune.epochs=1 --run runs/look
 """
 
 
