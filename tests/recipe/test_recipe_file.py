@@ -56,6 +56,14 @@ def test_the_dump_names_every_key() -> None:
     assert "min_gain: 0.005" in text
 
 
+def test_the_tests_that_the_template_suggests_begin_with_the_id_test() -> None:
+    text = recipe_template()
+    for key in ("dev_ood:", "tests:", "  id:", "  shifted:"):
+        text = text.replace(f"  # {key}", f"  {key}")
+    assert list(parse_recipe(text, folder="/somewhere").data.tests) == ["id", "shifted"]
+    assert "darl fit recipe.yaml tune.epochs=1 --run" in text  # in the real run's folder the real fit would be refused
+
+
 def test_the_template_is_a_recipe() -> None:
     recipe = parse_recipe(recipe_template(), folder="/somewhere")
     assert recipe.data.train[0].path == "/somewhere/data/train.jsonl"
