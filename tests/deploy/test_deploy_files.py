@@ -12,12 +12,15 @@ import typer
 import yaml
 
 from darl.cli.main import app
+from darl.serving.auth import KeyRing
 from darl.serving.settings import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["darl"]
 DEPLOYMENT, SERVICE = yaml.safe_load_all((DEPLOY / "kubernetes/darl.yaml").read_text())
 CONTAINER = DEPLOYMENT["spec"]["template"]["spec"]["containers"][0]
+MONITOR = yaml.safe_load((DEPLOY / "kubernetes/monitor.yaml").read_text())
+PAGE = (DEPLOY.parent / "docs/deploy.md").read_text()
 UNIT = (DEPLOY / "darl.service").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
@@ -44,7 +47,7 @@ def environment() -> dict[str, Any]:
 @pytest.mark.parametrize("where", commands())
 def test_the_command_line_is_one_that_darl_takes(where: str) -> None:
     serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    context = serve.make_context("serve", commands()[where], resilient_parsing=False)
+    context = serve.make_context("serve", list(commands()[where]), resilient_parsing=False)
     assert context.params["port"] == 8080
 
 
@@ -76,6 +79,29 @@ def test_health_is_asked_where_it_is_answered() -> None:
     for probe in ("startupProbe", "readinessProbe"):
         assert CONTAINER[probe]["httpGet"] == {"path": "/health", "port": "http"}
     assert SERVICE["spec"]["selector"] == DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+
+
+def test_a_new_model_can_take_the_place_of_what_is_mounted() -> None:
+    """A mount stays with the folder it was given: what is replaced must lie inside it."""
+    mounts = re.findall(r"-v \$PWD/(\S+):(/model):ro", PAGE) + re.findall(r"(?<=MODEL=\$PWD/)(\S+)()", PAGE)
+    mounts += [re.fullmatch(r"\$\{MODEL:-\.\./(.*)\}:(/model):ro", COMPOSE["volumes"][0]).groups()]  # type: ignore[union-attr]
+    assert len(mounts) == 3
+    for source, target in mounts:
+        assert source == "runs/insurance", "the run's folder, not its model's"
+        assert target in ("", commands()["image"][0], COMPOSE["command"][0])
+
+
+def test_prometheus_brings_a_key() -> None:
+    pod = DEPLOYMENT["spec"]["template"]["metadata"]
+    assert not any(name.startswith("prometheus.io") for name in pod.get("annotations", {})), "it would get 401"
+    assert MONITOR["spec"]["selector"]["matchLabels"] == pod["labels"]
+    (endpoint,) = MONITOR["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] in [port["name"] for port in CONTAINER["ports"]]
+    assert endpoint["path"] == "/metrics"
+    (inline,) = re.findall(r"`authorization: (\{.*\})`", PAGE)
+    for authorization in (endpoint["authorization"], yaml.safe_load(inline)):
+        header = f"{authorization['type']} s3cret".encode()
+        assert KeyRing(["s3cret"]).opens([(b"authorization", header)])
 
 
 def test_what_the_image_copies_and_installs_is_there() -> None:
