@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from darl.errors import DataError
-from darl.pairs.schema import KNOWN_COLUMNS, PROVENANCE, TEXT, is_text
+from darl.pairs.schema import KNOWN_COLUMNS, PROVENANCE, TEXT, is_text, text_column
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "query": ("search_query", "search_term", "query_text", "question", "q"),
@@ -130,7 +130,7 @@ def filter_mask(table: pa.Table, where: Mapping[str, Any] | None, *, source: str
             raise DataError(f"column {name!r} holds {column.type} and cannot be filtered", where=source)
         values = list(wanted) if isinstance(wanted, Iterable) and not isinstance(wanted, str) else [wanted]
         options = pc.SetLookupOptions(pa.array([_filter_text(value) for value in values], type=TEXT))
-        mask &= pc.call_function("is_in", [pc.cast(column, TEXT)], options).to_numpy()
+        mask &= pc.call_function("is_in", [text_column(column, name)], options).to_numpy()
     return mask
 
 

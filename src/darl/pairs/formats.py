@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from darl.errors import DataError
 from darl.pairs.badrows import BadRow
 from darl.pairs.delimited import read_delimited
-from darl.pairs.schema import arrow_column
+from darl.pairs.schema import arrow_column, refuse_doubled
 from darl.pairs.text import clean_text
 from darl.storage import storage_errors
 
@@ -42,12 +42,18 @@ class RawTable:
             begins, as an editor counts (a CSV header is line 1).
         name: the source's name in messages.
         bad: the rows that could not be parsed.
+
+    Raises:
+        DataError: two columns have one name.
     """
 
     table: pa.Table
     rows: np.ndarray
     name: str
     bad: list[BadRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        refuse_doubled(self.table.column_names, self.name)
 
 
 def load_file(path: str | Path, *, kind: str | None = None, columns: Sequence[str] | None = None) -> RawTable:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,50 @@ def arrow_column(values: Iterable[Any]) -> pa.Array:
     return pc.cast(column, TEXT) if pa.types.is_string(column.type) else column
 
 
+def refuse_doubled(names: Sequence[str], where: str) -> None:
+    """Refuses a table with two columns of one name, of which nobody knows which is meant.
+
+    Raises:
+        DataError: names them.
+
+    >>> refuse_doubled(["query", "item"], "shop.parquet")
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"several columns are called {', '.join(map(repr, twice))}", where=where, mend="rename or drop all but one"
+        )
+
+
 def text_column(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
-    """A text, number or truth column as large strings; nulls stay.
+    """A text, number or truth column as large strings; nulls stay, and NaN is one.
+
+    Args:
+        column: (n,). A float column of whole numbers is read as integers: what holds a gap is often stored as floats.
+        name: the column's name in messages.
 
     Raises:
         DataError: the column holds lists, structures or bytes.
+
+    >>> text_column(pa.array([12345678901.0, float("nan")]), "item_id").to_pylist()
+    ['12345678901', None]
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
         return text_column(pc.cast(column, kind.value_type), name)
     if not (is_text(kind) or pa.types.is_primitive(kind) or pa.types.is_null(kind)):
         raise DataError(f"column {name!r} holds {kind}, not text", mend="map a text column to it under `columns`")
+    if pa.types.is_floating(kind):
+        column = _whole_numbers(column)
     return column if kind == TEXT else pc.cast(column, TEXT)
+
+
+def _whole_numbers(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Floats with NaN as null; as integers where each is one, and small enough to be told from its neighbours."""
+    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)  # type: ignore[attr-defined]
+    values = column.drop_null().to_numpy().astype(np.float64)
+    whole = bool((np.abs(values) < 2**53).all() and (values == np.trunc(values)).all())
+    return pc.cast(column, pa.int64()) if whole else column
 
 
 def typed_column(name: str, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from darl.errors import DataError
 from darl.pairs import hub
 from darl.pairs.formats import RawTable, load_file
-from darl.pairs.schema import arrow_column
+from darl.pairs.schema import arrow_column, refuse_doubled
 
 Source = Any
 """A path, a glob, ``hf://…``, a list of these, a saved datasets folder, or a Dataset, DataFrame or Arrow table."""
@@ -91,7 +91,11 @@ def _from_object(source: Any) -> RawTable:
     elif hasattr(source, "with_format") and hasattr(source, "features"):  # datasets.Dataset
         table = hub.dataset_table(source)
     elif hasattr(source, "iloc") and hasattr(source, "columns"):  # pandas.DataFrame
-        table = pa.table({str(name): _from_series(source[name]) for name in source.columns})
+        names = [str(name) for name in source.columns]
+        refuse_doubled(names, "<DataFrame>")
+        table = pa.table(
+            {name: _from_series(source[column]) for name, column in zip(names, source.columns, strict=True)}
+        )
     else:
         raise DataError(
             f"a {type(source).__name__} is no source of pairs",
@@ -104,4 +108,9 @@ def _from_series(series: Any) -> pa.Array | pa.ChunkedArray:
     if series.dtype.kind in "biufM":
         # A NaN weight is a fault to report, so it must not turn into a null.
         return pa.array(series, from_pandas=series.dtype.kind == "M")
-    return arrow_column([None if value is None or value != value else value for value in series.tolist()])
+    values = zip(series.isna().tolist(), series.tolist(), strict=True)
+    return arrow_column([None if missing else _plain(value) for missing, value in values])
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value

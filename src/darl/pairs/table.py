@@ -22,6 +22,7 @@ from darl.pairs.schema import (
     arrow_column,
     codes,
     is_text,
+    refuse_doubled,
     typed_column,
 )
 from darl.pairs.text import clean_text, normalise_query
@@ -53,6 +54,7 @@ class PairTable:
         missing = [name for name in TEXT_COLUMNS if name not in table.column_names]
         if missing:
             raise DataError(f"a table of pairs needs the columns query and item; {missing[0]!r} is missing")
+        refuse_doubled(table.column_names, MEMORY)
         columns = {name: typed_column(name, table.column(name)) for name in table.column_names}
         for name in TEXT_COLUMNS:
             if columns[name].null_count:
