@@ -209,6 +209,19 @@ def test_every_bad_row_of_a_csv_file_is_listed_at_once(tmp_path):
     assert table.column("row") == [2, 9, 11]
 
 
+@pytest.mark.parametrize("scale", [None, SCALE])
+@pytest.mark.parametrize("value", [[1], {"g": 1}, {}, [], 1e25, 2**70])
+def test_what_no_grade_and_no_weight_can_be_is_a_bad_row(tmp_path, scale, value):
+    path = write(tmp_path / "a.jsonl", row(label=value), row("b", label=value))
+    with pytest.raises(UnusableRowsError) as caught:
+        read_pairs(path, scale=scale)
+    assert faults(caught) == [(1, "unknown grade"), (2, "unknown grade")]
+    if isinstance(value, (list, dict)):
+        with pytest.raises(UnusableRowsError, match="1 × weight is not a number") as caught:
+            read_pairs(write(path, row(weight=value), row("b")), scale=scale)
+        assert json.dumps(value) in str(caught.value)
+
+
 def test_rows_of_several_files_are_reported_together(tmp_path):
     write(tmp_path / "b.jsonl", row(label=9))
     write(tmp_path / "a.csv", "query,item,label", "x,y,", "lamp,desk lamp,0")

@@ -18,7 +18,10 @@ import pyarrow.compute as pc
 from darl.errors import GradeError
 from darl.grades import GradeScale
 from darl.pairs.badrows import BadRow
+from darl.pairs.cells import nested_as_json
 from darl.pairs.schema import TEXT_COLUMNS, codes, text_column
+
+_LARGEST = 2**31 - 1  # grade without a scale: the codes that duplicates are found by are its multiples
 
 
 @dataclass
@@ -70,11 +73,11 @@ def check_texts(table: pa.Table, findings: Findings, *, allow_empty: bool) -> pa
 def check_grades(table: pa.Table, findings: Findings, scale: GradeScale | None, *, required: bool) -> pa.Table:
     """Grades as int64; marks rows whose grade is off the scale, or missing when it is required.
 
-    Without a scale a grade is any integer from 0 up.
+    Without a scale a grade is any integer from 0 up that 32 bits hold.
     """
     if "grade" not in table.column_names:
         return table
-    code, values = codes(table.column("grade"))
+    code, values = codes(_single(table.column("grade")))
     parsed: list[int | None] = []
     unknown, missing = np.zeros(len(values) + 1, dtype=bool), np.zeros(len(values) + 1, dtype=bool)
     missing[-1] = True  # the code −1 of a null
@@ -88,7 +91,7 @@ def check_grades(table: pa.Table, findings: Findings, scale: GradeScale | None, 
             except GradeError:
                 unknown[index] = True
         parsed.append(grade)
-    hint = "an integer from 0 up, or names with a scale"
+    hint = f"an integer from 0 to {_LARGEST:,}, or names with a scale"
     if scale is not None:
         hint = f"0 … {scale.size - 1} or {', '.join(scale.names)}"
     findings.add(unknown[code], "unknown grade", lambda row: f"{values[code[row]]!r}, expected {hint}")
@@ -102,8 +105,7 @@ def check_weights(table: pa.Table, findings: Findings) -> pa.Table:
     """Weights as float64; marks rows whose weight is no finite number from 0 up. A null stays (it counts as 1)."""
     if "weight" not in table.column_names:
         return table
-    column = table.column("weight")
-    code, values = codes(column)
+    code, values = codes(_single(table.column("weight")))
     numbers = np.array([_number(value) for value in values] + [1.0])
     unusable = np.array([not (math.isfinite(number) and number >= 0) for number in numbers])
     findings.add(unusable[code], "weight is not a number from 0 up", lambda row: repr(values[code[row]]))
@@ -153,6 +155,12 @@ def _combine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)[1].reshape(-1)
 
 
+def _single(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """The column with lists and structures as text, which no grade or weight is."""
+    dictionary = pa.types.is_dictionary(column.type)
+    return nested_as_json(column) if pa.types.is_nested(column.type) and not dictionary else column
+
+
 def _is_nothing(value: Any) -> bool:
     if isinstance(value, str):
         return not value.strip()
@@ -161,7 +169,7 @@ def _is_nothing(value: Any) -> bool:
 
 def _integer_grade(value: Any) -> int:
     number = _number(value)
-    if not (math.isfinite(number) and number == int(number) and number >= 0):
+    if not (math.isfinite(number) and number == int(number) and 0 <= number <= _LARGEST):
         raise GradeError(f"grade {value!r} is not an integer from 0 up")
     return int(number)
 

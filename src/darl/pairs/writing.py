@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from darl.pairs.cells import flat, json_text, storable
 from darl.pairs.formats import file_kind
-from darl.pairs.schema import PROVENANCE, is_text
+from darl.pairs.schema import PROVENANCE
 from darl.pairs.table import PairTable
 from darl.storage import atomic_file, storage_errors
 
@@ -31,7 +30,8 @@ def write_pairs(table: PairTable, path: str | Path, *, kind: str | None = None, 
         kind: the format, when the extension should not choose it: ``parquet``, ``jsonl``, ``csv`` or ``tsv``.
         provenance: whether to keep where each pair was read, as ``source_row`` and ``source_file``.
 
-    CSV and TSV hold text only and cannot tell an empty text from a missing one.
+    CSV and TSV hold text only and cannot tell an empty text from a missing one. JSON has no NaN: it becomes null. A
+    nested value is its JSON in CSV, and in Parquet where it holds a structure without fields.
 
     Raises:
         DataError: the extension names no format.
@@ -54,11 +54,11 @@ def write_pairs(table: PairTable, path: str | Path, *, kind: str | None = None, 
         data = data.drop_columns(list(PROVENANCE))
     with atomic_file(path) as scratch, storage_errors(path), _opened(scratch, gzipped) as file:
         if kind == "parquet":
-            pq.write_table(data, file, compression="zstd")
+            pq.write_table(storable(data), file, compression="zstd")
         elif kind == "jsonl":
             _write_jsonl(data, file)
         else:
-            pa_csv.write_csv(_flat(data), file, pa_csv.WriteOptions(delimiter="\t" if kind == "tsv" else ","))
+            pa_csv.write_csv(flat(data), file, pa_csv.WriteOptions(delimiter="\t" if kind == "tsv" else ","))
 
 
 @contextlib.contextmanager
@@ -75,19 +75,5 @@ def _opened(path: Path, gzipped: bool) -> Iterator[BinaryIO]:
 def _write_jsonl(data: pa.Table, file: BinaryIO) -> None:
     for batch in data.to_batches(max_chunksize=_CHUNK):
         given = ({name: value for name, value in row.items() if value is not None} for row in batch.to_pylist())
-        lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in given)
+        lines = (json_text(row) + "\n" for row in given)
         file.write("".join(lines).encode("utf-8"))
-
-
-def _flat(data: pa.Table) -> pa.Table:
-    """Columns that CSV can hold: a nested value becomes its JSON."""
-    for index, name in enumerate(data.column_names):
-        column = data.column(name)
-        if pa.types.is_dictionary(column.type):
-            data = data.set_column(index, name, pc.cast(column, column.type.value_type))
-        elif pa.types.is_nested(column.type):
-            texts = [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist()]
-            data = data.set_column(index, name, pa.array(texts, type=pa.large_string()))
-        elif not (is_text(column.type) or pa.types.is_primitive(column.type)):
-            data = data.set_column(index, name, pc.cast(column, pa.large_string()))
-    return data

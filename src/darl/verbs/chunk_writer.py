@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from darl.pairs.cells import flat, json_text, storable
 from darl.pairs.formats import file_kind
 from darl.storage import atomic_file, storage_errors
 
@@ -44,6 +42,7 @@ def chunk_writer(path: str | Path) -> Iterator[Write]:
 
             def write(table: pa.Table) -> None:
                 nonlocal writer
+                table = storable(table)
                 if writer is None:
                     writer = stack.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
                 writer.write_table(table)
@@ -56,24 +55,9 @@ def chunk_writer(path: str | Path) -> Iterator[Write]:
 
 
 def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
-    lines = "".join(_json_line(row) + "\n" for row in table.to_pylist())
+    lines = "".join(json_text(row) + "\n" for row in table.to_pylist())
     # a lone surrogate cannot be UTF-8
     file.write(lines.encode("utf-8", "replace"))
-
-
-def _json_line(row: dict[str, Any]) -> str:
-    try:
-        return json.dumps(row, ensure_ascii=False, default=str, allow_nan=False)
-    except ValueError:  # JSON has no NaN
-        return json.dumps(_without_nan(row), ensure_ascii=False, default=str)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
-    return [_without_nan(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _csv_writer(file: BinaryIO, delimiter: str) -> Write:
@@ -83,22 +67,8 @@ def _csv_writer(file: BinaryIO, delimiter: str) -> Write:
         nonlocal first
         buffer = io.BytesIO()
         options = pa_csv.WriteOptions(include_header=first, delimiter=delimiter)
-        pa_csv.write_csv(_flat(table), buffer, options)
+        pa_csv.write_csv(flat(table), buffer, options)
         file.write(buffer.getvalue())
         first = False
 
     return write
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    """Columns that CSV can hold: a nested value becomes its JSON."""
-    for index, field in enumerate(table.schema):
-        column = table.column(index)
-        if pa.types.is_dictionary(field.type):
-            column = pc.cast(column, field.type.value_type)
-        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-            values = column.to_pylist()
-            texts = [None if v is None else v if isinstance(v, str) else json.dumps(v, default=str) for v in values]
-            column = pa.array(texts, type=pa.large_string())
-        table = table.set_column(index, field.name, column)
-    return table
