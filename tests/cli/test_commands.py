@@ -50,6 +50,9 @@ def test_mappings_and_filters() -> None:
     assert filters(["ns:key=1"], ["id"]) == {"ns:key": "1"}
     with pytest.raises(typer.BadParameter):
         filters(["split"])
+    for both in (["id=5", "id:split=a"], ["id:split=a", "id=5"]):
+        with pytest.raises(typer.BadParameter, match="'id' is both a column and a split"):
+            filters(both, ["id"])
 
 
 # ------------------------------------------------------------------------------------ evaluate, compare

@@ -75,6 +75,9 @@ def mapping(texts: Sequence[str] | None, option: str) -> dict[str, str]:
 def filters(texts: Sequence[str] | None, splits: Sequence[str] = ()) -> dict[str, Any]:
     """``column=value`` for all splits, ``NAME:column=value`` for one; an empty value finds missing ones.
 
+    Raises:
+        typer.BadParameter: a part is no filter, or one name is both a column's and a split's.
+
     >>> filters(["lang=en", "id:split=a", "id:split=b"], ["id", "far"])
     {'lang': 'en', 'id': {'split': ['a', 'b']}}
     """
@@ -85,8 +88,12 @@ def filters(texts: Sequence[str] | None, splits: Sequence[str] = ()) -> dict[str
             raise typer.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint="--where")
         name, colon, column = key.partition(":")
         own = colon == ":" and name in splits
-        into = found.setdefault(name, {}) if own else found
         column = (column if own else key).strip()
+        first = name if own else column
+        if first in found and isinstance(found[first], dict) != own:
+            clash = f"{first!r} is both a column and a split: give the split another name, as in NAME=path"
+            raise typer.BadParameter(clash, param_hint="--where")
+        into = found.setdefault(name, {}) if own else found
         wanted = value or None
         into[column] = wanted if column not in into else [*_listed(into[column]), wanted]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,8 @@ def darl_names(
     a source's own ``row`` and ``file`` are kept as ``source_row`` and ``source_file``.
 
     Raises:
-        DataError: a needed or a mapped column is missing, or two aliases of one name are there.
+        DataError: a needed or a mapped column is missing, two aliases of one name are there, or the mapping names a
+            column twice.
 
     >>> darl_names(["title", "q", "price"], {"query": "q"}, where="shop.csv", require_grades=False)
     {'query': 'q', 'item': 'title', 'price': 'price'}
@@ -65,6 +67,10 @@ def darl_names(
     {'query': 'query', 'item': 'item'}
     """
     needed = ("query", "item", "grade") if require_grades else ("query", "item")
+    for theirs, count in Counter((columns or {}).values()).items():
+        if count > 1:
+            ours = ", ".join(name for name, mapped in (columns or {}).items() if mapped == theirs)
+            raise DataError(f"column {theirs!r} is mapped to {ours}", where=where, mend="map each column to one name")
     mapped = {} if _darls_own(found, columns or {}, needed) else columns or {}
     new_names: dict[str, str] = {}  # theirs → ours
     for ours, theirs in mapped.items():
