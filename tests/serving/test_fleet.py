@@ -13,6 +13,8 @@ from fake_fleet import FakeLink, alive, fleet_of, put, until, versions
 from darl.errors import ModelError
 from darl.serving import fleet as module
 from darl.serving.link import WorkerDiedError, WorkerLink
+from darl.serving.server import _Server
+from darl.serving.settings import ServeSettings
 from darl.serving.version import TRIES, model_version, read_unchanged, signature
 
 
@@ -253,5 +255,26 @@ def test_a_spare_that_cannot_be_started_is_done_without(folder: Path) -> None:
         assert versions()[-1] == "one"
         await fleet.close()
         assert not errors
+
+    asyncio.run(run())
+
+
+def test_the_folder_is_watched_on_after_a_defect(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        server = _Server(ServeSettings(model=folder, watch_seconds=0.01, workers=1, spare=False), lambda _: None)
+        fleet = server.service.fleet
+        await fleet.start()
+        put(folder, "two")
+        real, failed = fleet.unknown_signature, iter([True])
+
+        def fail_once() -> str | None:
+            if next(failed, False):
+                raise RuntimeError("no thread could be started")
+            return real()
+
+        monkeypatch.setattr(fleet, "unknown_signature", fail_once)
+        watch = asyncio.create_task(server._watch())
+        await until(lambda: versions() == ["two"])
+        watch.cancel()
 
     asyncio.run(run())
