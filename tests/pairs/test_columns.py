@@ -70,3 +70,11 @@ def test_a_misspelt_grade_column_is_never_read_as_no_grades(tmp_path, header):
     path = write(tmp_path / "a.csv", f"q,item,{header}", "a,b,1")
     with pytest.raises(DataError, match="no column 'stars'"):
         read_pairs(path, columns={"query": "q", "grade": "stars"}, require_grades=False)
+
+
+@pytest.mark.parametrize("wanted", [True, "True", "true"])
+def test_a_filter_on_truth_values(tmp_path, wanted):
+    rows = [{"query": text, "item": "i", "grade": 1, "flag": text == "a"} for text in "ab"]
+    path = tmp_path / "flags.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_pairs(path, where={"flag": wanted}).queries == ["a"]

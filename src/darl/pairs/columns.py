@@ -135,7 +135,10 @@ def filter_mask(table: pa.Table, where: Mapping[str, Any] | None, *, source: str
         if not (is_text(column.type) or pa.types.is_primitive(column.type) or pa.types.is_null(column.type)):
             raise DataError(f"column {name!r} holds {column.type} and cannot be filtered", where=source)
         values = list(wanted) if isinstance(wanted, Iterable) and not isinstance(wanted, str) else [wanted]
-        options = pc.SetLookupOptions(pa.array([_filter_text(value) for value in values], type=TEXT))
+        texts = [_filter_text(value) for value in values]
+        if pa.types.is_boolean(column.type):  # Python writes True, and so does the command that drift prints
+            texts = [text.lower() if text else text for text in texts]
+        options = pc.SetLookupOptions(pa.array(texts, type=TEXT))
         mask &= pc.call_function("is_in", [text_column(column, name)], options).to_numpy()
     return mask
 
