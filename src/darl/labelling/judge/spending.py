@@ -11,7 +11,7 @@ from typing import Any
 from darl.labelling.judge.cache import AnswerCache
 from darl.labelling.judge.endpoint import Reply
 from darl.labelling.judge.problems import KEPT, BudgetError
-from darl.labelling.judge.prompt import GradePrompt, Message
+from darl.labelling.judge.prompt import GradePrompt, Message, framed
 from darl.labelling.judge.questions import Question
 from darl.labelling.judge.settings import JudgeSettings, Prices
 
@@ -85,7 +85,9 @@ def estimate(
     before: Spending,
 ) -> Estimate:
     """The estimate for some questions, those that the cache answers left out; their cost is added to ``before``."""
-    fixed = message_tokens(prompt.messages({"query": "", "item": ""}))
+    empty = {"query": "", "item": ""}
+    around = [message_tokens(prompt.messages(empty, attempt)) for attempt in (0, 1)]
+    first, again = (tokens - estimated_tokens(framed(empty)) for tokens in around)
     longest = max(prompt.scale.names, key=len)
     answer = estimated_tokens(json.dumps({"grade": longest})) + _A_MESSAGE + (_A_REASON if prompt.reason else 0)
     calls = cached = 0
@@ -94,13 +96,13 @@ def estimate(
     for question in questions:
         calls += 1
         pairs.add(question.pair)
-        stored = cache.get(question.key)
-        for one in stored:
-            before.count(fixed + estimated_tokens(question.content), one.reply)
+        stored, own = cache.get(question.key), estimated_tokens(question.content)
+        for attempt, one in enumerate(stored):
+            before.count((again if attempt else first) + own, one.reply)
         if stored:
             cached += 1
         else:
-            sent += fixed + estimated_tokens(question.content)
+            sent += first + own
     left, short = calls - cached, min(answer, settings.max_tokens)
     cost, most = (prices.cost(sent, left * tokens) for tokens in (short, settings.max_tokens))
     known = prices.known
