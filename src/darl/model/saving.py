@@ -47,19 +47,38 @@ def save_model(model: RelevanceModel, folder: Path) -> Path:
     """
     final = Path(os.path.realpath(folder))
     _check_replaceable(final, folder)
-    new, old = _beside(final)
-    with storage_errors(folder), _disk_errors():
-        _remove(new)  # of a save that was killed
-        if not final.exists():  # killed in mid-swap it left the old model, which stays until this one is whole
-            with atomic_folder(final) as partial:
-                _write(model, partial)
-        else:
-            _remove(old)
-            with atomic_folder(new) as partial:
-                _write(model, partial)
-            _swap(new, final, old)
-        _remove(old)
+    with storage_errors(folder), _disk_errors(), replaced_model(final) as partial:
+        _write(model, partial)
     return folder
+
+
+@contextmanager
+def replaced_model(final: Path) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of ``final`` once it is whole.
+
+    At every moment :func:`load_model` finds the old model or the new one, also where the process is killed.
+
+    Raises:
+        StorageError: no room, or no right to write.
+    """
+    new, old = _beside(final)
+    _remove(new)  # of a process that was killed
+    if not final.exists():  # killed in mid-swap it left the old model, which stays until this one is whole
+        with atomic_folder(final) as partial:
+            yield partial
+    else:
+        _remove(old)
+        with atomic_folder(new) as partial:
+            yield partial
+        _swap(new, final, old)
+    clear_beside(final)
+
+
+def clear_beside(final: Path) -> None:
+    """Remove what a killed process left beside a model that is whole."""
+    new, old = _beside(final)
+    for folder in (new, new.with_name(new.name + ".partial"), old):
+        _remove(folder)
 
 
 def load_model(folder: Path, *, trust_remote_code: bool = False) -> RelevanceModel:
@@ -68,9 +87,7 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> RelevanceMod
     Raises:
         ModelError: missing, incomplete, corrupt, or saved by a newer darl.
     """
-    if not folder.exists():  # a save that was killed in mid-swap: the old model is whole
-        old = _beside(Path(os.path.realpath(folder)))[1]
-        folder = old if old.is_dir() else folder
+    folder = _standing(folder)
     facts = _read_facts(folder)
     try:
         return _assemble(folder, facts, trust_remote_code)
@@ -81,8 +98,8 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> RelevanceMod
 def model_folder(path: str | Path) -> Path:
     """The model folder that a path means: itself, or the ``model`` folder of a run."""
     folder = Path(path).expanduser()
-    inside = folder / "model"
-    return inside if not (folder / "darl.json").is_file() and (inside / "darl.json").is_file() else folder
+    inside = _standing(folder / "model")
+    return inside if not (folder / FACTS).is_file() and (inside / FACTS).is_file() else folder
 
 
 def _write(model: RelevanceModel, partial: Path) -> None:
@@ -139,6 +156,14 @@ def _check_replaceable(final: Path, named: Path) -> None:
 def _beside(final: Path) -> tuple[Path, Path]:
     """Where the new folder is written, and where the old one waits until the swap is over."""
     return final.with_name(f".{final.name}.darl-new"), final.with_name(f".{final.name}.darl-old")
+
+
+def _standing(folder: Path) -> Path:
+    """The folder, or the old model where a process that was killed in mid-swap left no other."""
+    if folder.exists():
+        return folder
+    old = _beside(Path(os.path.realpath(folder)))[1]
+    return old if old.is_dir() else folder
 
 
 def _swap(new: Path, final: Path, old: Path) -> None:

@@ -5,6 +5,7 @@ splits → (teacher) → (match) → probe → tune (from each start) → interp
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import time
@@ -16,12 +17,12 @@ import numpy as np
 
 from darl.evaluation import Evaluation, evaluate_predictions, render
 from darl.model import RelevanceModel
+from darl.model.saving import clear_beside, replaced_model
 from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.settings import Recipe
 from darl.storage import (
     atomic_file,
-    atomic_folder,
     atomic_write_json,
     atomic_write_text,
     link_or_copy,
@@ -142,13 +143,22 @@ def judge(
 
 
 def publish(source: Path, target: Path) -> None:
-    """Make ``target`` the finished model, by hard links where the disk allows: no second copy of the weights."""
-    old = target.with_name(target.name + ".old")
+    """Make ``target`` the finished model, by hard links where the disk allows: no second copy of the weights.
 
+    What stood there is found until the new model is; the same model is left as it is.
+    """
+    target = Path(os.path.realpath(target))
     with storage_errors(target):
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            os.rename(target, old)  # at no time half a model stands under the final name
-        with atomic_folder(target) as partial:
+        if _same_files(source, target):
+            clear_beside(target)
+            return
+        with replaced_model(target) as partial:
             shutil.copytree(source, partial, copy_function=link_or_copy, dirs_exist_ok=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _same_files(one: Path, two: Path) -> bool:
+    """Whether two folders hold the same: files of one inode, or of one size and time of writing, are not read."""
+    files, others = (
+        {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()} for folder in (one, two)
+    )
+    return files == others and all(filecmp.cmp(one / path, two / path) for path in files)
