@@ -48,10 +48,10 @@ demo: $(USER) ## train, select, retrain on the embedded world, on this machine
 ablation-small: $(DEV) ## train the small ladder of the ablation anew and hold it against the published rows; needs DARL_DATA
 	$(BIN)/python benchmarks/ablation.py --small --compare
 
-# Files of tests are dealt to one process more than there are cores (tests/conftest.py), at most four (about 1 GB each),
-# one thread each.
+# Files of tests are dealt to one process more than there are cores, at most four (about 1 GB each), one thread each;
+# the slow files first (tests/suite.py), so not in xdist's own order, which is by number of tests.
 test: $(DEV) ## run the tests; ARGS="-m 'not backbone'" leaves the slow ones out
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 docs: $(DEV) ## build the documentation into build/site; a broken link ends it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -27,7 +27,8 @@ from hypothesis import HealthCheck, settings
 
 from darl.cores import usable_cores
 
-pytest_plugins = ("browser",)  # the fixtures `chromium` and `visit`, for tests of pages
+# `browser`: the fixtures `chromium` and `visit`, for tests of pages; `suite`: what comes first and what may be skipped
+pytest_plugins = ("browser", "suite")
 
 # A busy machine is no defect: no deadline a case. In CI the same cases are drawn every time, so that a red run
 # is the change's doing; elsewhere new ones are drawn each time.
