@@ -78,3 +78,14 @@ def test_a_filter_on_truth_values(tmp_path, wanted):
     path = tmp_path / "flags.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_pairs(path, where={"flag": wanted}).queries == ["a"]
+
+
+@pytest.mark.parametrize(
+    "mapping", [{"item": "Description"}, {"query": "q", "grade": "rating"}, {"weight": "wt"}, {"item_id": "SKU"}]
+)
+def test_a_slip_in_a_mapping_is_not_passed_over_for_darls_own_names(tmp_path, mapping):
+    row = {"query": "a", "item": "b", "grade": 1, "description": "long", "ratings": 2, "sku": 3}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="no column"):
+        read_pairs(path, columns=mapping)

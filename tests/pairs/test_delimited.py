@@ -83,3 +83,14 @@ def test_a_header_that_is_not_utf8_is_named_with_its_mend(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.csv:1: the header is not valid UTF-8\n  mend: save the file as UTF-8"):
         read_pairs(path, require_grades=False)
+
+
+@pytest.mark.parametrize("end", ['b,shelf 14",1', 'shelf 14",b,1'], ids=["as many fields as the header", "ragged"])
+def test_two_inch_marks_do_not_take_the_rows_between(end):
+    rows = [f"q{i},item {i},{i % 2}" for i in range(500)]
+    lines = "\n".join(["query,item,label", 'a,"12 inch shelf,1', *rows, end, "last,one,1", ""]).encode()
+    _, records, bad = read(lines.splitlines(keepends=True))
+    assert [record[0] for record in records[:500]] == [f"q{i}" for i in range(500)]
+    assert records[-1] == ["last", "one", "1"]
+    assert next(row for row, _ in bad) == 2
+    assert len(bad) <= 2

@@ -65,6 +65,24 @@ def test_what_judges_a_student_is_cut_off_the_graded_queries(seed: int, tmp_path
     assert len(splits.train) in (316, 317)
 
 
+@pytest.mark.parametrize("graded", ["half the pairs of each query", "one query"])
+def test_pairs_without_a_grade_judge_only_where_hardly_any_has_one(graded: str, tmp_path: Path) -> None:
+    rows = [{"query": f"q{i // 2}", "item": f"i{i}"} for i in range(60)]
+    for i, row in enumerate(rows):
+        if (i % 2 == 0 and graded != "one query") or i == 0:
+            row["grade"] = i // 2 % 3
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = {"grades": GRADES, "data": {"train": str(path)}, "teacher": {"model": "runs/teacher"}}
+    splits = load_splits(Recipe.model_validate(recipe))
+    assert len(splits.dev_id.query_names()) == 3
+    if graded == "one query":  # the teacher grades dev, and nothing can be tested
+        assert splits.tests == {}
+    else:
+        assert splits.dev_id.has_grades
+        assert splits.tests["id"].has_grades
+
+
 def test_an_automatic_cut_depends_on_the_sample_seed_alone(world: dict[str, str]) -> None:
     one, two = (splits_of({"train": world["train"], "sample_seed": 3}) for _ in range(2))
     other = splits_of({"train": world["train"], "sample_seed": 4})

@@ -102,8 +102,14 @@ def darl_names(
 
 
 def _darls_own(found: Sequence[str], columns: Mapping[str, str], needed: Sequence[str]) -> bool:
-    if set(columns.values()).intersection(found) or not set(needed).issubset(found):
+    if not {"query", "item"}.intersection(columns) or not set(needed).issubset(found):
         return False
+    others = [name.strip().casefold() for name in found if name not in KNOWN_COLUMNS]
+    if any(
+        name in found or difflib.get_close_matches(name.casefold(), others, n=1, cutoff=0.8)
+        for name in columns.values()
+    ):
+        return False  # the mapping was meant, if misspelt
     return "grade" in found or "grade" not in columns or not _like_a_grade(columns["grade"], found)
 
 

@@ -12,6 +12,7 @@ from darl.pairs.badrows import BadRow
 
 LONGEST = 2**24  # characters of a field, and of a row that goes on over several lines
 _SHORTEST = 2**10  # to which the limit of such a row may sink
+MANY = 5  # lines of one record, from which on those with as many commas as a row are taken for rows
 _OPEN = "a quote is never closed"
 
 
@@ -84,7 +85,8 @@ def _batches(source: _Lines, width: int, delimiter: str, name: str, size: int) -
             break
         except csv.Error as error:
             detail = _OPEN if "end of data" in str(error) else str(error)
-        if record is not None and len(source.held) > 1 and _are_rows(source.held, width, delimiter):
+        lost = (record is not None and len(record) != width) or _are_rows(source.held, width, delimiter)
+        if record is not None and len(source.held) > 1 and lost:
             record, detail = None, _OPEN
         if record is None:
             batch.bad.append(BadRow(name, row, "malformed CSV", detail, _readable(source.held[0].rstrip("\r\n"))))
@@ -105,11 +107,13 @@ def _batches(source: _Lines, width: int, delimiter: str, name: str, size: int) -
 def _are_rows(lines: list[str], width: int, delimiter: str) -> bool:
     """Whether the lines of one record are rows of their own, which two stray quotes have made one field of.
 
-    Of a TSV alone: a text may have as many commas in each line by chance; tabs it has not.
+    A text has no tabs. Its lines may have as many commas as a row by chance, but then hardly its first and its last as
+    well, which hold the row's other fields besides.
     """
-    if delimiter != "\t" or width == 1:
+    fits = [line.count(delimiter) == width - 1 for line in lines]
+    if width == 1 or (delimiter != "\t" and not (len(lines) >= MANY and fits[0] and fits[-1])):
         return False
-    return 10 * sum(line.count(delimiter) == width - 1 for line in lines) >= 9 * len(lines)
+    return 10 * sum(fits) >= 9 * len(lines)
 
 
 def _whole(batch: Batch, delimiter: str, name: str) -> Batch:

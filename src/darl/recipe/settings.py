@@ -163,7 +163,9 @@ class InterpolateSettings(Settings):
     min_gain: float = Field(
         default=0.005, ge=0, description="a candidate must beat plain tuning by this on dev_ood, or else on dev_id"
     )
-    dev_limit: int = Field(default=1000, ge=50, description="pairs of each dev set that judge a candidate")
+    dev_limit: int = Field(
+        default=1000, ge=50, description="pairs of each dev set that judge a candidate, and of each grade ten"
+    )
 
 
 class CalibrateSettings(Settings):

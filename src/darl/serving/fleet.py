@@ -107,15 +107,16 @@ class Fleet:
 
     async def _loaded(self, count: int, there: Sequence[WorkerLink] = ()) -> list[WorkerLink]:
         """``count`` loaded workers, all of one version, those that are ``there`` among them; where one fails all go."""
-        workers, loads = list(there), []
+        workers, loaded, loads = list(there), list(there), []
         try:
             while len(workers) < count:
                 workers.append(await self._take_spare() or await WorkerLink.start())
             for _ in range(TRIES):
-                loads = [asyncio.create_task(self._load(worker)) for worker in workers]
+                loads = [asyncio.create_task(self._load(worker)) for worker in workers if worker not in loaded]
                 await asyncio.gather(*loads)
                 if len({_version(worker) for worker in workers}) == 1:
                     return workers
+                loaded = []
             raise changing(self.folder)  # each read another one
         except BaseException:
             for load in loads:

@@ -52,6 +52,7 @@ def read_unchanged(find: Callable[[], Path], load: Callable[[Path], T], known: d
             continue
         if before is not None and _signature_or_none(folder) == before:
             return Read(model, folder, version, before)
+        del model  # before the next is loaded
     raise changing(find())
 
 

@@ -66,6 +66,7 @@ def main() -> None:
         try:
             if message["op"] == "load":
                 find, load = partial(model_folder, message["folder"]), partial(_load, message)
+                scorer = model = known = None  # not two at a time
                 found = read_unchanged(find, load, message["known"])
                 model, known, missing = found.model
                 lay_out(model, ood=message["ood"])

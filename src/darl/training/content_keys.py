@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,6 @@ from darl.model.saving import FACTS, model_folder
 from darl.pairs import PairTable
 from darl.recipe.settings import Recipe
 from darl.storage import read_json, sha256_file, stable_hash
-
-WEIGHTS_AND_WORDS = ("*.safetensors", "*.bin", "config.json", "tokenizer*")
 
 
 def model_key(path: str | Path) -> str:
@@ -39,8 +38,20 @@ def backbone_content(recipe: Recipe, name: str | None = None) -> dict[str, Any]:
     if name in EMBEDDED or not Path(name).expanduser().is_dir():
         return {}
     folder = Path(resolve_backbone(name, trust_remote_code=recipe.backbone.trust_remote_code).source)
-    files = sorted({file for pattern in WEIGHTS_AND_WORDS for file in folder.glob(pattern) if file.is_file()})
-    return {"content": stable_hash({file.name: sha256_file(file) for file in files})}
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    files = [*weights, folder / "config.json", *sorted(folder.glob("tokenizer*"))]
+    return {"content": stable_hash({file.name: _hash(file) for file in files if file.is_file()})}
+
+
+def _hash(file: Path) -> str:
+    facts = file.stat()
+    return _hash_as_it_is(str(file.resolve()), facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash_as_it_is(path: str, *facts: int) -> str:
+    """Once a process for a file that stays as it is: an LLM's take half a minute, and every round asks."""
+    return sha256_file(path)
 
 
 def columns_content(tables: list[PairTable], names: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from darl.dasa.strategies import make_strategy
-from darl.errors import RunError
+from darl.errors import RecipeError, RunError
 from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.data import Source
@@ -50,6 +50,12 @@ def fit_rounds(recipe: Recipe, folder: Path, reporter: Reporter, *, redo: bool =
     settings = recipe.rounds
     assert settings is not None
     make_strategy(settings.strategy)  # an unknown one is refused before the work
+    if recipe.method == "verbalizer" and settings.weight != 1:
+        raise RecipeError(
+            "the verbalizer's loss, that of a language model, takes no weights",
+            where="rounds.weight",
+            mend="take rounds.weight=1, or method=head",
+        )
     if settings.judge is not None and not _labelled(folder, settings.count):
         require_judge(settings.judge)
     if (folder / "recipe.yaml").exists() and not _has_rounds(folder):

@@ -144,23 +144,21 @@ def read_source(
 
 
 def _cut(train: PairTable, data: DataSettings, *, need_test: bool) -> tuple[PairTable, PairTable, PairTable | None]:
+    graded, groups = has_grade(train), train.query_groups()
+    known = np.unique(groups[graded])  # queries with a grade: a teacher grades the others, and judging is done by these
+    enough = graded.all() or len(known) > 2
     shares = {"dev_id": data.split.dev_id}
-    if need_test and data.split.test_id > 0 and train.has("grade"):
+    if need_test and data.split.test_id > 0 and graded.any() and enough:
         shares["test_id"] = data.split.test_id
     shares = {"train": 1.0 - sum(shares.values()), **shares}
-    known = _known_queries(train)  # a teacher grades some: judge by queries of the others, however few they are
-    parts = split_pairs(train.where(known), shares=shares, by="query", seed=data.sample_seed)
-    if not known.all():
-        parts["train"] = parts["train"].concat(train.where(~known))
-        parts |= {name: parts[name].where(has_grade(parts[name])) for name in parts if name != "train"}
+    judging = np.isin(groups, known) if enough else np.ones(len(train), dtype=bool)
+    parts = split_pairs(train if judging.all() else train.where(judging), shares, by="query", seed=data.sample_seed)
+    if not judging.all():
+        parts["train"] = parts["train"].concat(train.where(~judging))
+    own = {name: has_grade(part) for name, part in parts.items() if name != "train"}
+    parts |= {name: parts[name].where(graded) for name, graded in own.items() if graded.any() and not graded.all()}
     log.info("no dev_id in the recipe: cut %s by query", {name: len(part) for name, part in parts.items()})
     return parts["train"], parts["dev_id"], parts.get("test_id")
-
-
-def _known_queries(table: PairTable) -> np.ndarray:
-    """Which pairs are of a query that has a grade, bool (n,); every pair where none has."""
-    graded, groups = has_grade(table), table.query_groups()
-    return np.isin(groups, groups[graded]) if graded.any() else np.ones(len(table), dtype=bool)
 
 
 def has_grade(table: PairTable) -> np.ndarray:

@@ -70,7 +70,8 @@ def tune_model(
         device = outputs.logits.device  # Trainer has moved the network, the loss and its weights follow
         c = None if class_weights is None else class_weights.to(device)
         w, targets, share = (aside.get(name) for name in ("weights", "targets", "share"))
-        return loss.to(device)(outputs.logits, aside["grades"], w, c, targets, share, whole)
+        given = {} if whole is None else {"mean_weight": whole}
+        return loss.to(device)(outputs.logits, aside["grades"], w, c, targets, share, **given)
 
     packed, rows = packed_forward(model), training_rows(encoded, grades, weights, taught)
     if packed is not None and settings.freeze_layers and settings.epochs > 1:
