@@ -4,8 +4,9 @@
 
 For each seed it fits three models on the same training pairs: `cross_entropy` (a classification head, plain
 fine-tuning, argmax, no calibration), `verbalizer` (causal LLMs only: the naive LLM, fine-tuned to answer
-with grade words) and `darl` (the recipe's defaults). It prints, per test set, the mean over seeds and the
-paired bootstrap over queries of `darl` against each baseline, and adds the rows to results/main_job.json.
+with grade words) and `darl` (the recipe's defaults). Of cross-entropy's fits it makes two further baselines
+(`finished_baseline.py`): one temperature, and darl's own calibration and rule. It prints, per test set, the mean over
+seeds and the paired bootstrap over queries of `darl` against each baseline, and adds the rows to results/main_job.json.
 Finished fits are reused, so a killed benchmark goes on where it was. `--workers 8` makes as many fits at a time,
 which a GPU has room for; on a CPU each then wants a core of its own (OMP_NUM_THREADS=1).
 """
@@ -28,6 +29,7 @@ from darl.recipe.file import load_recipe
 from darl.recipe.settings import Recipe
 from darl.storage import atomic_write_json
 from darl.training.pipeline import fit
+from finished_baseline import derived
 from machine import commit, machine
 from paired import Figures, difference, figures_of, over_seeds
 from reads import note_reading
@@ -78,6 +80,7 @@ def main() -> None:
     data = load_recipe(recipe_file, shared).data
     sized = ["data.dev_id", *(["data.dev_ood"] if data.dev_ood else []), *(f"data.tests.{tier}" for tier in data.tests)]
     fits: list[tuple[str, int, Recipe, Path]] = []
+    readings: list[dict[str, Any]] = []
     for seed in args.seeds:
         for method in args.methods:
             overrides = [*shared, f"seed={seed}", *METHODS[method], *(args.baseline if method != "darl" else [])]
@@ -87,7 +90,8 @@ def main() -> None:
             folder = args.runs / args.suite / f"{args.backbone}-{args.kind}-{args.train}" / method / f"seed{seed}"
             fits.append((method, seed, load_recipe(recipe_file, overrides), folder))
             read = {"benchmark": "main_job", "suite": args.suite, "tests": list(data.tests), "method": method}
-            note_reading(read | {"settings": overrides, "train": args.train})
+            if not (folder / "metrics.json").exists():
+                readings.append(read | {"settings": overrides, "train": args.train})
     predictions: dict[str, dict[int, dict[str, Any]]] = {}
     seconds: dict[str, list[float]] = {}
     for (method, seed, recipe, folder), took in zip(fits, fit_all(fits, args.workers), strict=True):
@@ -95,6 +99,17 @@ def main() -> None:
         predictions.setdefault(method, {})[seed] = {
             tier: dict(np.load(folder / f"predictions-{tier}.npz")) for tier in recipe.data.tests
         }
+    if "cross_entropy" in args.methods:
+        for method, seed, _, folder in fits:
+            if method == "cross_entropy":
+                fewer = [f"{key}.sample={args.test}" for key in sized] if args.test else []
+                ours = load_recipe(recipe_file, [*shared, f"seed={seed}", *fewer])
+                for name, found in derived(folder, ours, predictions[method][seed]).items():
+                    note_reading({"benchmark": "main_job", "suite": args.suite, "method": name, "of": str(shared)})
+                    predictions.setdefault(name, {})[seed] = found
+                    seconds[name] = seconds[method]
+    for read in readings:
+        note_reading(read, again=True)
     scale = fits[0][2].grades.scale()
     shown = (*SHOWN, "ndcg@10") if args.suite in RANKED else SHOWN
     rows = summarise(predictions, scale, seconds, shown)
@@ -135,6 +150,9 @@ def summarise(
             row["seconds"] = float(np.mean(seconds[method]))
             if method != "darl" and "darl" in found:
                 row["darl_minus_this"] = {metric: difference(runs, found["darl"], metric) for metric in shown}
+                row["darl_minus_this_seeds_too"] = {
+                    metric: difference(runs, found["darl"], metric, seeds_too=True) for metric in shown
+                }
             rows.append(row)
     return sorted(rows, key=lambda row: list(predictions).index(row["method"]))
 
