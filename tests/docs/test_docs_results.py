@@ -69,6 +69,33 @@ def test_the_main_job_with_matching(suite: str, label: str, metric: str, within:
         assert shown == pytest.approx(figures[f"{MATCHED[suite]}_{split}_{metric}"], abs=within)
 
 
+FINISHED = {
+    "patents": ("minilm-l6", 2000, ["tune.epochs=6"]),
+    "retail": ("minilm-l6", 4000, ["tune.epochs=4"]),
+    "health_zh": ("me5-small", 3000, ["tune.epochs=5"]),
+}
+AFTERWARDS = {"macro-F1": "macro_f1", "QWK": "qwk", "NLL": "nll", "accuracy": "accuracy"}
+
+
+@pytest.mark.parametrize("suite", list(FINISHED))
+@pytest.mark.parametrize("method", ["temperature", "finished"])
+def test_against_a_baseline_that_was_finished_with_care(suite: str, method: str) -> None:
+    backbone, train, settings = FINISHED[suite]
+    rows = {
+        (row["method"], row["tier"]): row
+        for row in read_json(REPO / "benchmarks" / "results" / "main_job.json")["rows"]
+        if (row["suite"], row["backbone"], row["train"], row["set"]) == (suite, backbone, train, settings)
+        and row["baseline"] == ["tune.learning_rate=1e-4"]
+    }
+    tiers = ("id", "near", "far")
+    for cell, tier in zip(row(f"{suite}, {method}: ECE, of the baseline's"), tiers, strict=True):
+        assert float(cell) == pytest.approx(rows["darl", tier]["ece"] / rows[method, tier]["ece"], abs=0.0051)
+    for label, metric in AFTERWARDS.items() if method == "finished" else []:
+        for cell, tier in zip(row(f"{suite}, finished: {label}"), tiers, strict=True):
+            shown = [float(part.strip("[],").replace("−", "-")) for part in cell.split()]
+            assert shown == pytest.approx(rows["finished", tier]["darl_minus_this"][metric], abs=0.00051)
+
+
 @pytest.mark.parametrize("suite", ["patents", "retail"])
 @pytest.mark.parametrize(
     ("label", "metric", "within"),
