@@ -58,3 +58,13 @@ def test_a_verbalizer_refuses_weights_instead_of_ignoring_them(
 
 def data_of(world: dict[str, str]) -> dict[str, Any]:
     return {"train": world["train"], "dev_id": world["dev_id"], "tests": {"id": world["test_id"]}}
+
+
+def test_a_finished_run_is_not_refused_for_a_slice_that_no_test_has(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"tune": {"epochs": 0.2, "start": "random"}, "ood": {"enabled": False}}
+    fit(small_recipe(world, tiny_encoder, data=data_of(world), **settings), run=tmp_path / "run", quiet=True)
+    sliced = small_recipe(world, tiny_encoder, data={**data_of(world), "slices": ["shop"]}, **settings)
+    again = fit(sliced, run=tmp_path / "run", redo=True, quiet=True)
+    assert again.evaluation is not None

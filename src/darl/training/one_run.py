@@ -63,11 +63,13 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
         made: stages that made training pairs of this run, for the record in ``metrics.json``.
     """
     started = time.perf_counter()
-    if is_main() and not (run.folder / "stages" / "finish" / "stage.json").exists():
+    unfinished = not (run.folder / "stages" / "finish" / "stage.json").exists()  # what is finished need not be refused
+    if is_main() and unfinished:
         check_recipe(recipe)
     barrier()  # the main process has fetched the backbone, the others find it
     splits = load_splits(recipe, run.folder)
-    check_splits(recipe, splits)
+    if unfinished:
+        check_splits(recipe, splits)
     reporter.say(f"{recipe.name}: {splits.told()}")
     before: tuple[Stage, ...] = ()
     if recipe.teacher is not None:
