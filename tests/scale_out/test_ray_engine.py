@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +22,13 @@ from darl.dasa.pool import open_pool
 from darl.dasa.shards import score_in_shards
 from darl.errors import DataError, ModelError
 from darl.model import RelevanceModel
-from darl.pairs import PairTable
 from darl.scale_out.ray_engine import RayEngine, share_of
 from darl.verbs.score import score_pairs
 from small_model import make_small_model
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'darl[ray]'")
 ROWS, CHUNK = 300, 16
+SHARDS = list(range(-(-ROWS // CHUNK)))
 
 
 @pytest.fixture(scope="module")
@@ -71,54 +71,90 @@ def same(found: pa.Table, expected: pa.Table) -> None:
         np.testing.assert_allclose(found[name].to_numpy(), expected[name].to_numpy(), atol=1e-5)
 
 
-def test_two_workers_give_what_one_process_gives_though_one_is_killed(
-    cluster: None, model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
-) -> None:
-    """No row is lost, none doubled."""
-    engine = RayEngine(model, workers=2)
-    made, actors = engine._actors, []
-    engine._actors = lambda: actors.extend(made()) or actors  # type: ignore[method-assign,func-returns-value]
-    numbers: list[int] = []
+class TestOnTwoWorkers:
+    """What needs workers and does not end them: these start once, for each imports torch."""
 
-    def killing(shards, options):
-        for number, found in engine(shards, options):
-            numbers.append(number)
-            if len(numbers) == 3:
-                os.kill(ray.get(actors[0].process.remote()), signal.SIGKILL)
-            yield number, found
+    @pytest.fixture(scope="class")
+    def workers(self, cluster: None, model: Path) -> Iterator[list[Any]]:
+        engine = RayEngine(model, workers=2)
+        yield engine.begin()
+        engine.end()
 
-    out = tmp_path / "out.parquet"
-    result = score_pairs(model, pairs, out, chunk=CHUNK, engine=killing)
-    assert result.pairs == ROWS
-    assert sorted(numbers) == list(range(-(-ROWS // CHUNK)))
-    same(pq.read_table(out), alone)
-    assert not list(tmp_path.glob(".*.parts")), "nothing is left behind"
+    @pytest.fixture
+    def engine(self, model: Path, workers: list[Any]) -> RayEngine:
+        engine = RayEngine(model, workers=2)
+        engine._begun = workers  # another's: its end leaves them
+        return engine
 
+    def test_they_give_what_one_process_gives_though_one_is_killed(
+        self, engine: RayEngine, workers: list[Any], model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
+    ) -> None:
+        """No row is lost, none doubled."""
+        numbers: list[int] = []
 
-def test_what_is_done_is_not_done_again(
-    cluster: None, model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
-) -> None:
-    engine, out, numbers = RayEngine(model, workers=1), tmp_path / "out.parquet", []
+        def killing(shards, options):
+            yield from killed_at_work(workers[0], engine(shards, options), numbers)
 
-    def stopping(shards, options):
-        with closing(engine(shards, options)) as results:
-            for count, (number, found) in enumerate(results):
-                if count == 4:
-                    raise KeyboardInterrupt
-                numbers.append(number)
+        out = tmp_path / "out.parquet"
+        result = score_pairs(model, pairs, out, chunk=CHUNK, engine=killing)
+        assert result.pairs == ROWS
+        same(pq.read_table(out), alone)
+        assert sorted(numbers) == SHARDS != numbers, "each once; those of the killed one come late"
+        assert not list(tmp_path.glob(".*.parts")), "nothing is left behind"
+
+    def test_a_pool_is_as_here_though_one_is_killed(
+        self, engine: RayEngine, workers: list[Any], model: Path, pairs: Path, tmp_path: Path
+    ) -> None:
+        own, pool, numbers = RelevanceModel.from_pretrained(model), open_pool(pairs).pairs, []
+        here = score_in_shards(own, pool, tmp_path / "here", model_key="m", shard=CHUNK)
+
+        class Killing:
+            def embed(self, shards):
+                yield from killed_at_work(workers[0], engine.embed(shards), numbers)
+
+        away = score_in_shards(own, pool, tmp_path / "away", model_key="m", shard=CHUNK, engine=Killing())
+        assert sorted(numbers) == SHARDS != numbers
+        for name in ("ood_scores", "relevance", "probabilities"):
+            np.testing.assert_allclose(getattr(away.candidates, name), getattr(here.candidates, name), atol=1e-5)
+        np.testing.assert_allclose(away.features(np.arange(ROWS)), here.features(np.arange(ROWS)), atol=1e-4)
+
+    def test_what_is_done_is_not_done_again(
+        self, engine: RayEngine, workers: list[Any], model: Path, pairs: Path, alone: pa.Table, tmp_path: Path
+    ) -> None:
+        out, kept = tmp_path / "out.parquet", []
+
+        def stopping(shards, options):
+            with closing(engine(shards, options)) as results:
+                for number, found in results:
+                    if len(kept) == 4:
+                        raise KeyboardInterrupt
+                    yield number, found
+                    kept.append(number)
+
+        with pytest.raises(KeyboardInterrupt):
+            score_pairs(model, pairs, out, chunk=CHUNK, engine=stopping)
+        assert not out.exists()
+        engine._begun, rest = workers, []
+
+        def counting(shards, options):
+            for number, found in engine(shards, options):
+                rest.append(number)
                 yield number, found
 
-    with pytest.raises(KeyboardInterrupt):
-        score_pairs(model, pairs, out, chunk=CHUNK, engine=stopping)
-    assert not out.exists()
+        score_pairs(model, pairs, out, chunk=CHUNK, engine=counting)
+        assert sorted(kept + rest) == SHARDS
+        same(pq.read_table(out), alone)
 
-    def counting(shards, options):
-        for number, found in engine(shards, options):
-            assert number not in numbers[:4]
-            yield number, found
 
-    score_pairs(model, pairs, out, chunk=CHUNK, engine=counting)
-    same(pq.read_table(out), alone)
+def killed_at_work(worker: Any, results: Iterator[tuple[int, Any]], numbers: list[int]) -> Iterator[tuple[int, Any]]:
+    """The results, while a worker that has shards in hand dies after the third."""
+    process = ray.get(worker.process.remote())
+    os.kill(process, signal.SIGSTOP)  # else it may be done with what it has before it dies
+    for number, found in results:
+        numbers.append(number)
+        if len(numbers) == 3:
+            os.kill(process, signal.SIGKILL)
+        yield number, found
 
 
 def test_a_model_that_workers_do_not_see_is_a_named_error(
@@ -167,35 +203,6 @@ def test_an_engine_needs_files(cluster: None, model: Path, tmp_path: Path) -> No
         score_pairs(model, table, tmp_path / "out.parquet", engine=RayEngine(model))
 
 
-@pytest.fixture(scope="module")
-def pool(pairs: Path) -> PairTable:
-    return open_pool(pairs).pairs
-
-
-def test_a_pool_on_two_workers_is_as_here_though_one_is_killed(
-    cluster: None, model: Path, pool: PairTable, tmp_path: Path
-) -> None:
-    own = RelevanceModel.from_pretrained(model)
-    here = score_in_shards(own, pool, tmp_path / "here", model_key="m", shard=CHUNK)
-    engine, numbers = RayEngine(model, workers=2), []
-    made, actors = engine._actors, []
-    engine._actors = lambda: actors.extend(made()) or actors  # type: ignore[method-assign,func-returns-value]
-
-    class Killing:
-        def embed(self, shards):
-            for number, arrays in engine.embed(shards):
-                numbers.append(number)
-                if len(numbers) == 3:
-                    os.kill(ray.get(actors[0].process.remote()), signal.SIGKILL)
-                yield number, arrays
-
-    away = score_in_shards(own, pool, tmp_path / "away", model_key="m", shard=CHUNK, engine=Killing())
-    assert sorted(numbers) == list(range(-(-ROWS // CHUNK)))
-    for name in ("ood_scores", "relevance", "probabilities"):
-        np.testing.assert_allclose(getattr(away.candidates, name), getattr(here.candidates, name), atol=1e-5)
-    np.testing.assert_allclose(away.features(np.arange(ROWS)), here.features(np.arange(ROWS)), atol=1e-4)
-
-
 def test_select_from_the_command_line_picks_the_same(cluster: None, model: Path, pairs: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
@@ -203,7 +210,7 @@ def test_select_from_the_command_line_picks_the_same(cluster: None, model: Path,
     for engine in ("local", "ray"):
         out = tmp_path / f"{engine}.jsonl"
         arguments = ["select", str(model), str(pairs), "--budget", "20", "-o", str(out), "-q", "--seed", "0"]
-        arguments += ["--cache", str(tmp_path / engine), "--engine", engine, "--workers", "2"]
+        arguments += ["--cache", str(tmp_path / engine), "--engine", engine, "--workers", "1"]
         found = CliRunner().invoke(app, arguments)
         assert found.exit_code == 0, found.output
         picks.append([json.loads(line)["n"] for line in out.read_text().splitlines()])
