@@ -1,8 +1,8 @@
-"""Killed by SIGKILL at any point, the same fit resumes and ends with the same model, bit for bit."""
+"""Killed by SIGKILL at one point after another, the same fit ends with the same model, bit for bit."""
 
 from __future__ import annotations
 
-import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,15 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
-from fit_worker import Kill, run_fit
-from safetensors.torch import load_file
+from fit_worker import Kill
+from own_process import assert_killed, assert_same_run, run_in_process
 from small_world import recipe_dict
 
+from darl.model import RelevanceModel
 from darl.storage import read_json
 
-# each run is a process of its own, forked from a server that has imported everything and done nothing
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["darl.training.pipeline", "transformers.trainer", "peft"])
+STEP, SAVE = "darl.training.trainer:MarkWhole.on_step_end", "transformers:Trainer._save_optimizer_and_scheduler"
 
 ALL = {"probe", "tune-random", "tune-probe", "interpolate", "finish"}
 BEFORE = {
@@ -31,54 +30,22 @@ BEFORE = {
     "finish": ALL - {"finish"},
     "publish": ALL,
 }
-# 16 steps a tuning with a checkpoint every 4; counting runs on from one tuning to the next
+# In the order in which a run comes to them; each kill is of the process that went on after the one before, and
+# counts from there. 16 steps a tuning with a checkpoint every 4, of which two are kept.
 POINTS = {
     "probe, written but not finished": ("probe", Kill("os:rename", argument="probe.partial")),
-    "tune-random, before the first checkpoint": ("tune-random", Kill("darl.training.trainer:MarkWhole.on_step_end", 3)),
-    "tune-random, while a checkpoint is written": (
-        "tune-random",
-        Kill("transformers:Trainer._save_optimizer_and_scheduler", 2),
-    ),
-    "tune-probe, between checkpoints": ("tune-probe", Kill("darl.training.trainer:MarkWhole.on_step_end", 16 + 11)),
-    "tune-probe, while a checkpoint is written": (
-        "tune-probe",
-        Kill("transformers:Trainer._save_optimizer_and_scheduler", 4 + 3),
-    ),
-    "tune-random, while the last checkpoints go": (
-        "tune-random",
-        Kill("os:unlink", 4, argument="optimizer.pt"),
-    ),
-    "tune-probe, while an old checkpoint goes": ("tune-probe", Kill("os:unlink", 5, argument="optimizer.pt")),
+    "tune-random, before the first checkpoint": ("tune-random", Kill(STEP, 3)),
+    "tune-random, while the second checkpoint is written": ("tune-random", Kill(SAVE, 2)),
+    "tune-random, while the last checkpoints go": ("tune-random", Kill("os:unlink", 4, argument="optimizer.pt")),
+    "tune-probe, between checkpoints": ("tune-probe", Kill(STEP, 11, argument="tune-probe")),
+    "tune-probe, while the third checkpoint is written": ("tune-probe", Kill(SAVE, argument="tune-probe")),
+    "tune-probe, while an old checkpoint goes": ("tune-probe", Kill("os:unlink", argument="optimizer.pt")),
     "interpolate, while choosing": ("interpolate", Kill("darl.training.learn:choose")),
-    "finish, before calibrating": ("finish", Kill("darl.training.finish:calibrate_on")),
     "finish, while the model is written": ("finish", Kill("darl.model.saving:plain_tokenizer_class")),
     "finish, written but not finished": ("finish", Kill("os:rename", argument="finish.partial ")),
     "publishing, half the files linked": ("publish", Kill("os:link", 3)),
     "publishing, before the metrics": ("publish", Kill("darl.training.one_run:atomic_write_json")),
 }
-
-
-def run_in_process(recipe: dict[str, Any], run: Path, kill: Kill | None = None) -> int:
-    """Fit in a process of its own; its exit code, negative for a signal."""
-    process = PROCESSES.Process(target=run_fit, args=(recipe, str(run), kill))
-    process.start()
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def outcome(run: Path) -> dict[str, Any]:
-    """All that must not depend on a kill: metrics, and darl's facts but for the time of day."""
-    facts, metrics = read_json(run / "model" / "darl.json"), read_json(run / "metrics.json")
-    del facts["provenance"]["made"], metrics["seconds"], metrics["seconds_by_stage"]
-    return {"facts": facts, "metrics": metrics}
-
-
-def assert_same_model(run: Path, other: Path) -> None:
-    assert outcome(run) == outcome(other)
-    one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, other))
-    assert one.keys() == two.keys()
-    assert all((one[name] == two[name]).all() for name in one)
 
 
 def stage_files(run: Path) -> dict[str, int]:
@@ -100,86 +67,81 @@ def undisturbed(recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     return run
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_a_killed_run_resumes_to_the_same_model(
-    point: str, recipe: dict[str, Any], undisturbed: Path, tmp_path: Path
+@pytest.mark.timeout(1200)  # thirteen processes, one after another
+def test_killed_at_every_point_it_ends_with_the_same_model(
+    recipe: dict[str, Any], undisturbed: Path, tmp_path: Path
 ) -> None:
-    stage, kill = POINTS[point]
-    assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
-    before = stage_files(tmp_path / "run")
-    assert set(before) == BEFORE[stage]
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    assert run_in_process(recipe, tmp_path / "run") == 0
-    after = stage_files(tmp_path / "run")
-    assert set(after) == ALL
-    assert {name: after[name] for name in before} == before
-    assert_same_model(tmp_path / "run", undisturbed)
+    run, before = tmp_path / "run", {}
+    for point, (stage, kill) in POINTS.items():
+        assert_killed(recipe, run, kill)
+        after = stage_files(run)
+        assert set(after) == BEFORE[stage], point
+        assert before.items() <= after.items(), point
+        assert not (run / "metrics.json").exists(), point
+        before = after
+    assert run_in_process(recipe, run) == 0
+    assert stage_files(run) == before
+    assert_same_run(run, undisturbed)
 
 
-MATCHING = {
-    "between checkpoints": Kill("darl.training.trainer:MarkWhole.on_step_end", 12),
-    "learnt, and not written down": Kill("darl.training.match:save_file"),
-}
+def test_a_finished_run_that_is_done_again_has_the_old_or_the_new_model_at_any_time(
+    recipe: dict[str, Any], undisturbed: Path, tmp_path: Path
+) -> None:
+    def rule() -> str:
+        return RelevanceModel.from_pretrained(run / "model").provenance["recipe"]["decide"]["rule"]
+
+    run, changed = Path(shutil.copytree(undisturbed, tmp_path / "run")), {**recipe, "decide": {"rule": "argmax"}}
+    old = rule()
+    assert old != "argmax"
+    for kill in (Kill("os:link", 3), Kill("os:rename", argument=".model.darl-old", after=True)):
+        assert_killed(changed, run, kill, redo=True)
+        assert rule() == old
+    assert not (run / "model").exists()  # it is found beside
+    assert run_in_process(changed, run, redo=True) == 0
+    assert rule() == "argmax"
+    assert {path.name for path in run.iterdir()} == {path.name for path in undisturbed.iterdir()}
 
 
-@pytest.fixture(scope="module")
-def matched(world: dict[str, str], tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
-    """A recipe that matches first, and its undisturbed run."""
+def test_killed_while_matching_it_resumes_to_the_same_model(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
     match = {"enabled": True, "pairs": 200, "learning_rate": 0.003}
     recipe = recipe_dict(world, tiny_encoder, match=match, tune={"start": "probe"}, ood={"enabled": False})
-    run = tmp_path_factory.mktemp("matched") / "run"
-    assert run_in_process(recipe, run) == 0
-    return recipe, run
-
-
-@pytest.mark.parametrize("point", MATCHING)
-def test_killed_while_matching_it_resumes_to_the_same_model(
-    point: str, matched: tuple[dict, Path], tmp_path: Path
-) -> None:
-    recipe, undisturbed = matched
-    assert run_in_process(recipe, tmp_path / "run", MATCHING[point]) == -signal.SIGKILL
-    assert stage_files(tmp_path / "run") == {}
+    assert run_in_process(recipe, tmp_path / "undisturbed") == 0
+    for kill in (Kill(STEP, 12), Kill("darl.training.match:save_file")):  # learnt, and not written down
+        assert_killed(recipe, tmp_path / "run", kill)
+        assert stage_files(tmp_path / "run") == {}
     assert run_in_process(recipe, tmp_path / "run") == 0
-    assert_same_model(tmp_path / "run", undisturbed)
+    assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
 
 
-# kind of tuning: what it changes in the recipe, and a step between two checkpoints
+# kind of tuning: its backbone, what it changes in the recipe, and where it is killed
+STOPS = {"keep": "best", "patience": 1, "epochs": 20, "learning_rate": 0.01}
 KINDS = {
-    "best epoch": ({"start": "random", "keep": "best", "epochs": 3}, 13),
-    "stopped early": ({"start": "random", "keep": "best", "patience": 1, "epochs": 20, "learning_rate": 0.01}, 13),
-    "LoRA": ({"start": "random", "kind": "lora"}, 7),
+    "best epoch": ("tiny_encoder", {"tune": {"start": "random", "keep": "best", "epochs": 3}}, [Kill(STEP, 13)]),
+    "stopped early": (
+        "tiny_encoder",
+        {"tune": {"start": "random", **STOPS}},
+        [Kill(STEP, 13), Kill("darl.training.trainer:mean_loss")],  # on the way, and when it had stopped
+    ),
+    "LoRA": ("tiny_encoder", {"tune": {"start": "random", "kind": "lora"}}, [Kill(STEP, 7)]),
+    "verbalizer": ("tiny_decoder", {"method": "verbalizer"}, [Kill(STEP, 7)]),
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def kind(
-    request: pytest.FixtureRequest, world: dict[str, str], tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, Any], int, Path]:
-    """The recipe of a kind of tuning, a step between two checkpoints, and the undisturbed run."""
-    changes, step = KINDS[request.param]
-    recipe = recipe_dict(world, tiny_encoder, tune=changes, ood={"enabled": False})
-    run = tmp_path_factory.mktemp("kinds") / "run"
-    assert run_in_process(recipe, run) == 0
-    if "patience" in changes:
-        assert 8 < read_json(run / "metrics.json")["choices"]["tune-random"]["steps"] < 160
-    return recipe, step, run
-
-
-def test_every_kind_of_tuning_resumes(kind: tuple[dict[str, Any], int, Path], tmp_path: Path) -> None:
-    recipe, step, undisturbed = kind
-    kill = Kill("darl.training.trainer:MarkWhole.on_step_end", step)
-    assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_tuning_resumes(
+    kind: str, world: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    backbone, changes, kills = KINDS[kind]
+    recipe = recipe_dict(world, request.getfixturevalue(backbone), **changes, ood={"enabled": False})
+    assert run_in_process(recipe, tmp_path / "undisturbed") == 0
+    if kind == "stopped early":
+        assert 8 < read_json(tmp_path / "undisturbed" / "metrics.json")["choices"]["tune-random"]["steps"] < 160
+    for kill in kills:
+        assert_killed(recipe, tmp_path / "run", kill)
     assert run_in_process(recipe, tmp_path / "run") == 0
-    assert_same_model(tmp_path / "run", undisturbed)
-
-
-@pytest.mark.parametrize("kind", ["stopped early"], indirect=True)
-def test_a_run_that_had_stopped_early_stays_stopped(kind: tuple[dict[str, Any], int, Path], tmp_path: Path) -> None:
-    recipe, _, undisturbed = kind
-    kill = Kill("darl.training.trainer:mean_loss")
-    assert run_in_process(recipe, tmp_path / "run", kill) == -signal.SIGKILL
-    assert run_in_process(recipe, tmp_path / "run") == 0
-    assert_same_model(tmp_path / "run", undisturbed)
+    assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
 
 
 def test_the_command_killed_from_outside_resumes(recipe: dict[str, Any], undisturbed: Path, tmp_path: Path) -> None:
@@ -196,4 +158,4 @@ def test_the_command_killed_from_outside_resumes(recipe: dict[str, Any], undistu
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "(done before)" in done.stderr
     assert str(tmp_path / "run" / "model") in done.stdout
-    assert_same_model(tmp_path / "run", undisturbed)
+    assert_same_run(tmp_path / "run", undisturbed)
