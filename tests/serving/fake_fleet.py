@@ -22,7 +22,10 @@ FACTS = ModelFacts("", ("bad", "good"), (0.0, 1.0), 64, 4, True, False, "tiny", 
 
 
 class FakeLink:
-    """As a worker's link; ``starts`` is asked before each start and ``loads`` in the middle of each load."""
+    """As a worker's link; ``starts`` is asked before each start and ``loads`` in the middle of each load.
+
+    ``told`` is what it was last told to load, and how.
+    """
 
     made: list[FakeLink]
     starts: Callable[[], None]
@@ -32,6 +35,7 @@ class FakeLink:
         self.facts: ModelFacts | None = None
         self.rate, self.serving, self.signature = 1e4, False, ""
         self.folder: Path | None = None
+        self.told: dict[str, Any] = {}
         loop = asyncio.get_running_loop()
         self.ended, self.imported = loop.create_future(), loop.create_future()
         self.imported.set_result(None)
@@ -44,7 +48,9 @@ class FakeLink:
         cls.made.append(link)
         return link
 
-    async def load(self, *, folder: str, known: dict[str, str], **_: Any) -> None:
+    async def load(self, *, folder: str, known: dict[str, str], **told: Any) -> None:
+        self.told = {"folder": folder, **told}
+
         def read(path: Path) -> str:
             text = (path / "weights").read_text()
             if text == "corrupt":

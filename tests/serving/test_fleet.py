@@ -65,6 +65,19 @@ def test_a_worker_that_dies_after_a_new_model_came_takes_the_others_with_it(fold
     asyncio.run(run())
 
 
+def test_a_worker_is_told_what_the_settings_say(folder: Path) -> None:
+    async def run() -> None:
+        settings = {"dtype": "bfloat16", "prefix_cache_mb": 0, "device": "cpu", "threads": 3, "batch_tokens": 77}
+        fleet = fleet_of(folder, 2, **settings, ood="never", nearest=True)
+        await fleet.start()
+        expected = {"folder": str(folder), **settings, "ood": False, "nearest": True}
+        assert [link.told for link in alive()] == [expected] * 2
+        await fleet.reload()
+        assert alive()[-1].told == expected
+
+    asyncio.run(run())
+
+
 def test_a_worker_that_dies_is_replaced_alone_where_the_model_is_the_same(folder: Path) -> None:
     async def run() -> None:
         fleet = fleet_of(folder, 2)

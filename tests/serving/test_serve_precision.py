@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from running_server import serving
 
 from darl.errors import ModelError
 from darl.export.onnx_model import FACTS
 from darl.model import RelevanceModel
-from darl.model.precision import native_bfloat16
-from darl.serving.loading import load_served
+from darl.serving.loading import describe, load_served
+from darl.serving.worker import BatchScorer
 
 ITEMS = ["vet fee cover for cats", "motor breakdown cover", ""]
 
 
-def test_a_model_is_served_in_half_precision_where_the_machine_has_it(served_model: Path) -> None:
-    model = RelevanceModel.from_pretrained(served_model, dtype="bfloat16")
-    own = model.score(queries=["cat insurance"] * 3, items=ITEMS, ood=False)
-    with serving(served_model, "spare=false", "workers=1", "dtype=bfloat16") as server:
-        reply = server.post("/v1/relevance", {"query": "cat insurance", "items": ITEMS}).json()
-        info = server.client.get("/info").json()
-    assert info["model_dtype"] == ("bfloat16" if native_bfloat16() else "float32")
-    assert [result["grade_probs"] for result in reply["results"]] == pytest.approx(own.probabilities, abs=2e-2)
+@pytest.mark.parametrize("native", [True, False])
+def test_a_model_is_served_in_half_precision_where_the_machine_has_it(
+    served_model: Path, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darl.model.precision.native_bfloat16", lambda: native)
+    queries = ["cat insurance"] * len(ITEMS)
+    own = RelevanceModel.from_pretrained(served_model, dtype="float32").score(queries=queries, items=ITEMS, ood=False)
+    model = load_served(served_model, device="cpu", threads=None, dtype="bfloat16")
+    (found,) = BatchScorer(model, 4096).score([{"queries": queries, "items": ITEMS, "ood": False}])
+    assert describe(model, "v", None).dtype == ("bfloat16" if native else "float32")
+    np.testing.assert_allclose(found["probabilities"], own.probabilities, atol=2e-2)
+    assert np.array_equal(found["probabilities"], own.probabilities) is not native
 
 
 def test_an_export_cannot_be_told(tmp_path: Path) -> None:

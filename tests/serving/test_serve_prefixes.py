@@ -61,10 +61,11 @@ def _known(model: RelevanceModel, queries: list[str]) -> list[tuple[int, ...]]:
 
 
 def test_prefix_cache_mb_0_keeps_nothing(served_llm: Path) -> None:
-    with serving(served_llm, "spare=false", "threads=1", "prefix_cache_mb=0") as server:
-        first = probabilities(server)
-        np.testing.assert_array_equal(probabilities(server), first)
-        assert counted(server, "kept") == counted(server, "computed") == 0
+    model = load_served(served_llm, device="cpu", threads=None)
+    keep_prefixes(model, 0)
+    first = model.score(queries=QUERIES, items=ITEMS).probabilities
+    np.testing.assert_array_equal(model.score(queries=QUERIES, items=ITEMS).probabilities, first)
+    assert prefix_tokens(model) == (0, 0)
 
 
 def test_an_encoder_is_served_without(served_model: Path) -> None:
