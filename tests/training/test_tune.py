@@ -29,13 +29,13 @@ from darl.training.tune import tune_model, with_learning_rate
 State = dict[str, torch.Tensor]
 
 
-@pytest.fixture(params=["encoder", "decoder"])
+@pytest.fixture(scope="module", params=["encoder", "decoder"])
 def tiny(request: pytest.FixtureRequest) -> Path:
     """The folder of a tiny encoder, then of a tiny decoder."""
     return request.getfixturevalue(f"tiny_{request.param}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(world: dict[str, str]) -> Callable[..., tuple[Recipe, Splits]]:
     """``small(backbone, epochs=1, …)`` is a recipe with these settings of ``tune``, and its splits."""
 
@@ -255,11 +255,11 @@ def test_a_broken_off_tuning_goes_on_from_its_last_checkpoint(tiny_encoder: Path
 # ------------------------------------------------------------------------------------------------- LoRA
 
 
-@pytest.fixture
-def lora(tiny: Path, small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A model tuned by LoRA, and what PEFT's own model said and held just before merging."""
+@pytest.fixture(scope="module")
+def lora(tiny: Path, small, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A model tuned by LoRA, and what PEFT's own model said and held just before merging; not to be changed."""
     recipe, splits = small(tiny, kind="lora", learning_rate=0.01)
-    found: dict[str, Any] = {"recipe": recipe, "splits": splits, "folder": tmp_path}
+    found: dict[str, Any] = {"recipe": recipe, "splits": splits, "folder": tmp_path_factory.mktemp("lora")}
     real = tune.with_lora
 
     def watched(network, settings):
@@ -277,10 +277,12 @@ def lora(tiny: Path, small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         peft.merge_and_unload = merge_and_unload
         return peft
 
-    monkeypatch.setattr(tune, "with_lora", watched)
     model, train = fresh_model(recipe), splits.train
     found |= {"model": model, "encoded": model.encode(splits.dev_id), "start": fresh_model(recipe)}
-    tune_model(model, model.encode(train), train.grades, make_recipe_loss(recipe, train), recipe, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "with_lora", watched)
+        loss = make_recipe_loss(recipe, train)
+        tune_model(model, model.encode(train), train.grades, loss, recipe, found["folder"])
     return found
 
 

@@ -22,7 +22,7 @@ from darl.training.starts import fresh_model, starts_of
 from darl.training.verbalizer import IGNORED, answer_tokens, tune_verbalizer, zero_shot
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe(world: dict[str, str], tiny_decoder: Path) -> Recipe:
     return small_recipe(world, tiny_decoder, method="verbalizer", tune={"epochs": 1, "freeze_embeddings": False})
 
@@ -45,9 +45,10 @@ def test_zero_shot_scores_are_the_language_models_answers(recipe: Recipe, tiny_d
     np.testing.assert_allclose(model.score(dev).probabilities, answers_of(language_model, model, dev), atol=1e-5)
 
 
-def tuned_with_its_language_model(
-    recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[RelevanceModel, Any, list[dict[str, Any]]]:
+Tuned = tuple[RelevanceModel, Any, list[dict[str, Any]]]
+
+
+def tuned_with_its_language_model(recipe: Recipe, folder: Path) -> Tuned:
     """The converted model, the language model it came from, and the rows that it was trained on, in padded batches."""
     kept: dict[str, Any] = {}
     real_load, real_train = verbalizer.load_causal_lm, verbalizer.train
@@ -60,38 +61,41 @@ def tuned_with_its_language_model(
         kept["rows"], kept["batch"] = [dict(row) for row in rows], collate([dict(row) for row in rows[:3]])
         return real_train(network, rows, collate, *args, **options)
 
-    monkeypatch.setattr(verbalizer, "load_causal_lm", load)
-    monkeypatch.setattr(verbalizer, "train", train)
-    monkeypatch.setattr(verbalizer, "packed_answers", lambda language_model, model: None)
     model, data = fresh_model(recipe), load_splits(recipe).train
-    tune_verbalizer(model, model.encode(data), data.grades, recipe, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verbalizer, "load_causal_lm", load)
+        patch.setattr(verbalizer, "train", train)
+        patch.setattr(verbalizer, "packed_answers", lambda language_model, model: None)
+        tune_verbalizer(model, model.encode(data), data.grades, recipe, folder)
     return model, kept["model"], [*kept["rows"], kept["batch"]]
 
 
-def test_the_converted_model_answers_as_the_tuned_language_model(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def tuned(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """What the recipe's own tuning makes; not to be changed."""
+    return tuned_with_its_language_model(recipe, tmp_path_factory.mktemp("tuned"))
+
+
+def test_the_converted_model_answers_as_the_tuned_language_model(recipe: Recipe, tuned: Tuned) -> None:
     dev = load_splits(recipe).dev_id
-    model, language_model, _ = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
-    tuned = model.score(dev).probabilities
-    np.testing.assert_allclose(tuned, answers_of(language_model, model, dev), atol=1e-5)
-    assert np.abs(tuned - zero_shot(fresh_model(recipe), GRADES).score(dev).probabilities).max() > 1e-3
+    model, language_model, _ = tuned
+    found = model.score(dev).probabilities
+    np.testing.assert_allclose(found, answers_of(language_model, model, dev), atol=1e-5)
+    assert np.abs(found - zero_shot(fresh_model(recipe), GRADES).score(dev).probabilities).max() > 1e-3
 
 
-def test_lora_converts_too_and_saves_its_adapter(
-    world: dict[str, str], tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lora_converts_too_and_saves_its_adapter(world: dict[str, str], tiny_decoder: Path, tmp_path: Path) -> None:
     settings = {"epochs": 1, "kind": "lora", "learning_rate": 0.01}
     recipe = small_recipe(world, tiny_decoder, method="verbalizer", tune=settings)
     dev = load_splits(recipe).dev_id
-    model, language_model, _ = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    model, language_model, _ = tuned_with_its_language_model(recipe, tmp_path)
     merged = language_model.merge_and_unload() if hasattr(language_model, "merge_and_unload") else language_model
     np.testing.assert_allclose(model.score(dev).probabilities, answers_of(merged, model, dev), atol=1e-5)
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
 
 
-def test_only_the_answer_has_labels(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, _, (*rows, batch) = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+def test_only_the_answer_has_labels(recipe: Recipe, tuned: Tuned) -> None:
+    model, _, (*rows, batch) = tuned
     data, answers = load_splits(recipe).train, answer_tokens(model.tokenizer, GRADES)
     prompts = model.encode(data).fields["input_ids"]
     for row, prompt, grade in zip(rows, prompts, data.grades, strict=True):
@@ -102,10 +106,9 @@ def test_only_the_answer_has_labels(recipe: Recipe, tmp_path: Path, monkeypatch:
     assert bool((batch["labels"][batch["attention_mask"][:, -kept:] == 0] == IGNORED).all())
 
 
-def test_the_loss_of_a_batch_is_the_usual_one_on_whole_sequences(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, language_model, (*rows, batch) = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+def test_the_loss_of_a_batch_is_the_usual_one_on_whole_sequences(tuned: Tuned) -> None:
+    _, language_model, (*rows, batch) = tuned
+    language_model.eval()
     with torch.no_grad():
         ours = language_model(**batch).loss
         sums, count = 0.0, 0
@@ -116,12 +119,10 @@ def test_the_loss_of_a_batch_is_the_usual_one_on_whole_sequences(
     assert float(ours) == pytest.approx(sums / count, rel=1e-4)
 
 
-def test_frozen_layers_stay_bit_for_bit(
-    world: dict[str, str], tiny_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frozen_layers_stay_bit_for_bit(world: dict[str, str], tiny_decoder: Path, tmp_path: Path) -> None:
     settings = {"epochs": 1, "freeze_layers": 1}
     recipe = small_recipe(world, tiny_decoder, method="verbalizer", tune=settings)
-    model, _, _ = tuned_with_its_language_model(recipe, tmp_path, monkeypatch)
+    model, _, _ = tuned_with_its_language_model(recipe, tmp_path)
     before, after = fresh_model(recipe).network.state_dict(), model.network.state_dict()
     moved = {name for name in before if name != "score.weight" and not torch.equal(before[name], after[name])}
     assert moved
