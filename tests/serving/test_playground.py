@@ -281,6 +281,14 @@ def test_by_keyboard_and_with_refusals_in_words(visit: Visit, shop: RunningServe
     assert "100001 characters" in (page.text_content("#notice") or "")
 
 
+def test_the_page_of_the_endpoints_loads_everything_from_the_server_itself(visit: Visit, shop: RunningServer) -> None:
+    """FastAPI's own page needs a content network; a server in a closed network would show nothing."""
+    page = visit(f"{shop.url}/docs")
+    page.get_by_text("/v2/rerank", exact=True).first.wait_for()
+    assert page.title().startswith("darl")
+    visit.check()
+
+
 def test_a_key_is_asked_for_and_kept_in_memory_only(visit: Visit) -> None:
     visit.expects("status of 401")
     with in_thread(service(api_keys="s3cret")) as url:

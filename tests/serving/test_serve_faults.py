@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from running_server import RunningServer, serving
+from running_server import RunningServer
 
 from darl.model import RelevanceModel
 
@@ -239,13 +239,14 @@ def test_a_poisonous_request_harms_no_other(server: RunningServer) -> None:
 
 
 def test_a_client_that_leaves_is_forgotten(server: RunningServer) -> None:
+    def gone() -> int:
+        return sum(line.get("refused") == "client_gone" for line in server.events("request"))
+
+    before = gone()
     with httpx.Client(base_url=server.url, trust_env=False, timeout=0.3) as hasty, pytest.raises(httpx.ReadTimeout):
         hasty.post("/v1/relevance", json={"query": "q", "items": ["SLOW"]})
     assert ask(server).status_code == 200
-    server._wait_for(
-        lambda: True if any(line.get("refused") == "client_gone" for line in server.events("request")) else None,
-        "note of the client that left",
-    )
+    server._wait_for(lambda: gone() == before + 1 or None, "note of the client that left")
     assert "darl_queue_tokens 0.0" in server.client.get("/metrics").text
 
 
@@ -258,20 +259,24 @@ def test_a_request_that_kills_its_worker_gets_an_error_and_the_next_is_answered(
     assert ask(server).status_code == 200
 
 
-def test_a_corrupt_folder_is_refused_at_the_start(own_model: Path) -> None:
-    (own_model / "model.safetensors").write_bytes(b"not weights")
+def start_that_fails(model: Path, port: str = "0") -> str:
+    """What a server says that refuses to start, which is no traceback."""
     result = subprocess.run(
-        [sys.executable, "-m", "darl.cli.main", "serve", str(own_model), "--port", "0", "spare=false"],
+        [sys.executable, "-m", "darl.cli.main", "serve", str(model), "--port", port, "spare=false", "workers=1"],
         capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )  # fmt: skip
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-    assert str(own_model) in result.stderr
-    assert "mend" in result.stderr
+    return result.stderr
+
+
+def test_a_corrupt_folder_is_refused_at_the_start(own_model: Path) -> None:
+    (own_model / "model.safetensors").write_bytes(b"not weights")
+    said = start_that_fails(own_model)
+    assert str(own_model) in said
+    assert "mend" in said
 
 
 def test_a_taken_port_is_a_named_error(served_model: Path, server: RunningServer) -> None:
-    port = server.url.rpartition(":")[2]
-    with pytest.raises(AssertionError, match="cannot listen there"), serving(served_model, "--port", port):
-        pass
+    assert "cannot listen there" in start_that_fails(served_model, server.url.rpartition(":")[2])
