@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darl.model.backbones import load_body, load_tokenizer, resolve_backbone
 from darl.model.embedding import CONVENTIONS, Convention, embed
 from darl.model.encoding import PairEncoder
+from model_texts import ANY_TEXT, STEADY
 
 TEXTS = ["pet insurance", "vet bills cover for cats and for dogs of any age", "", "pet insurance", "鸡 🐈"]
 
@@ -42,8 +43,8 @@ def test_each_distinct_text_is_read_once_and_every_text_has_its_vector(parts) ->
     assert embed(*parts, []).shape == (0, 32)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=5))
+@settings(STEADY, max_examples=25)
+@given(st.lists(ANY_TEXT, min_size=1, max_size=5))
 def test_any_text_has_a_unit_vector(parts, texts: list[str]) -> None:
     assert np.allclose(np.linalg.norm(embed(*parts, texts), axis=1), 1.0, atol=1e-5)
 

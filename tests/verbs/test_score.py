@@ -24,6 +24,7 @@ from darl.model import RelevanceModel
 from darl.pairs import PairTable, UnusableRowsError
 from darl.verbs.inputs import as_scorer
 from darl.verbs.score import score_pairs
+from model_texts import ANY_TEXT, STEADY
 from small_model import make_small_model
 
 PAIRS = [("cat cover", "vet bills for cats"), ("", "no query"), ("cat cover", "vet bills for cats"), ("q", "")]
@@ -48,8 +49,8 @@ def jsonl(tmp_path: Path) -> Path:
     return path
 
 
-@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=9), st.integers(1, 4))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT), min_size=1, max_size=9), st.integers(1, 4))
+@settings(STEADY, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_one_result_a_pair_in_order_for_any_text(
     model: RelevanceModel, tmp_path: Path, pairs: list[tuple[str, str]], chunk: int
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from darl.pairs.text import clean_text
 TEXT = pa.large_string()
 FILE = pa.dictionary(pa.int32(), TEXT)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 TEXT_COLUMNS = ("query", "item")
 STRING_COLUMNS = ("query_id", "item_id", "domain", "split", "source")
 PROVENANCE = ("row", "file")
@@ -27,14 +30,18 @@ KNOWN_COLUMNS = (*TEXT_COLUMNS, "grade", "weight", *STRING_COLUMNS, "time")
 def arrow_column(values: Iterable[Any]) -> pa.Array:
     """Python values as an Arrow column; values of mixed kinds become text.
 
-    Text is cleaned (:func:`darl.pairs.text.clean_text`); in a mixed column a nested value becomes its JSON.
+    A lone surrogate, which no file can hold, is replaced, in lists and structures too. A mixed column is cleaned
+    (:func:`darl.pairs.text.clean_text`), and a nested value in it becomes its JSON.
 
     >>> arrow_column(["1", 2, None]).to_pylist()
     ['1', '2', None]
     """
     values = values if isinstance(values, list) else list(values)
     try:
-        column = pa.array(values)
+        try:
+            column = pa.array(values)
+        except UnicodeError:
+            column = pa.array([_without_surrogates(value) for value in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError, OverflowError):
         column = pa.array([_as_text(value) for value in values], type=TEXT)
     return pc.cast(column, TEXT) if pa.types.is_string(column.type) else column
@@ -136,6 +143,14 @@ def codes(column: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, list]:
     encoded = column.dictionary_encode()
     indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return indices, encoded.dictionary.to_pylist()
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+    return [_without_surrogates(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _as_text(value: Any) -> str | None:
