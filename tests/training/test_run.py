@@ -177,6 +177,14 @@ def redone(before: dict[str, int], run: Path) -> set[str]:
     return {name for name, time in stage_times(run).items() if before.get(name) != time}
 
 
+@pytest.fixture(scope="module")
+def half_an_epoch(world: dict[str, str], tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; copy it before changing it."""
+    run = tmp_path_factory.mktemp("half") / "run"
+    fit(small_recipe(world, tiny_encoder, tune={"epochs": 0.5}), run=run, quiet=True)
+    return run
+
+
 @pytest.mark.parametrize(
     ("change", "affected"),
     [
@@ -190,15 +198,15 @@ def redone(before: dict[str, int], run: Path) -> set[str]:
     ids=["rule", "alphas", "objective", "probe", "learning rate", "checkpoints"],
 )
 def test_redo_does_again_only_what_is_affected(
-    change: dict[str, Any], affected: set[str], recipe, tmp_path: Path
+    change: dict[str, Any], affected: set[str], recipe, half_an_epoch: Path, tmp_path: Path
 ) -> None:
-    fit(recipe(tune={"epochs": 0.5}), run=tmp_path, quiet=True)
-    before = stage_times(tmp_path)
+    run = Path(shutil.copytree(half_an_epoch, tmp_path / "run"))
+    before = stage_times(run)
     change = {**change, "tune": {"epochs": 0.5, **change.get("tune", {})}}
     with pytest.raises(RunError, match="another recipe"):
-        fit(recipe(**change), run=tmp_path, quiet=True)
-    fit(recipe(**change), run=tmp_path, redo=True, quiet=True)
-    assert redone(before, tmp_path) == affected
+        fit(recipe(**change), run=run, quiet=True)
+    fit(recipe(**change), run=run, redo=True, quiet=True)
+    assert redone(before, run) == affected
 
 
 def test_keeping_the_best_epoch_depends_on_the_objective(recipe, tmp_path: Path) -> None:
@@ -285,22 +293,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(disk: Path, left: int) -> Path:
-    """A file that leaves ``left`` bytes free."""
-    free = os.statvfs(disk)
+def fill(disk: Path, left: int) -> None:
+    """Leave ``left`` bytes free, by a file of what is too much."""
     path = disk / "filler"
-    with path.open("wb") as file:
-        file.write(b"\0" * (free.f_bavail * free.f_frsize - left))
-    return path
+    path.unlink(missing_ok=True)
+    free = os.statvfs(disk)
+    path.write_bytes(b"\0" * (free.f_bavail * free.f_frsize - left))
 
 
-@pytest.mark.parametrize("left", [3_000, 100_000, 500_000, 900_000], ids=lambda left: f"{left // 1000} kB left")
-def test_a_full_disk_is_named_and_the_run_resumes_when_there_is_room(left: int, recipe, small_disk: Path) -> None:
-    filler = fill(small_disk, left)
+def test_a_full_disk_is_named_and_the_run_resumes_when_there_is_room(recipe, small_disk: Path) -> None:
     small = recipe(tune={"start": "random"}, ood={"enabled": False})
-    with pytest.raises(StorageError):
-        fit(small, run=small_disk / "run", quiet=True)
-    filler.unlink()
+    # bytes left for the recipe, for the weights of the first checkpoint, then for one more checkpoint each time
+    for left, whole in ((3_000, []), (100_000, []), (500_000, [4]), (500_000, [4, 8])):
+        fill(small_disk, left)
+        with pytest.raises(StorageError, match=r"no space is left|a checkpoint could not be written"):
+            fit(small, run=small_disk / "run", quiet=True)
+        found = (small_disk / "run" / "stages").glob("tune-random.partial/checkpoints/*")
+        assert sorted(path.name for path in found) == [f"checkpoint-{step}" for step in whole]
+    (small_disk / "filler").unlink()
     subprocess.run(["mount", "-o", "remount,size=40m", str(small_disk)], check=True)
     assert fit(small, run=small_disk / "run", quiet=True).model_path.is_dir()
 
