@@ -54,3 +54,11 @@ def run_fit(recipe: dict[str, Any], run: str, kill: Kill | None = None, redo: bo
     if kill is not None:
         kill.arm()
     fit(Recipe.model_validate(recipe), run=run, redo=redo, quiet=True)
+
+
+def run_rank(recipe: dict[str, Any], run: str, rank: int, port: int) -> None:
+    """Fit as one of two processes that ``torchrun`` would start."""
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in places.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "CUDA_VISIBLE_DEVICES": ""})
+    run_fit(recipe, run)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
-from small_world import recipe_dict
+from fit_worker import run_rank
+from own_process import PROCESSES
+from safetensors.torch import load_file
+from small_world import recipe_dict, small_recipe
 
 from darl.model import RelevanceModel
 from darl.storage import read_json
+from darl.training.pipeline import fit
 from darl.training.processes import barrier, is_main, world_size
 
 # each process takes 6 of a step's 12 pairs: the steps are those of one process with batches of 12
-CHANGES: dict[str, Any] = {"tune": {"batch_size": 6, "start": "random", "kind": "lora"}, "ood": {"enabled": False}}
+TUNE: dict[str, Any] = {"start": "random", "kind": "lora", "dropout": 0.0, "lora": {"dropout": 0.0}}
+CHANGES: dict[str, Any] = {"tune": TUNE | {"batch_size": 6}, "ood": {"enabled": False}}
 
 
 def torchrun(recipe: Path, run: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -51,8 +57,17 @@ def test_one_process_needs_no_barrier() -> None:
     barrier()
 
 
-def test_two_processes_take_the_steps_of_one_with_batches_twice_as_large(done: tuple[Path, str]) -> None:
-    assert read_json(done[0] / "metrics.json")["choices"]["tune-random"]["steps"] == 16
+def test_two_processes_learn_what_one_learns_with_batches_twice_as_large(
+    done: tuple[Path, str], world: dict[str, str], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    changes = CHANGES | {"tune": TUNE | {"batch_size": 12}}
+    alone = fit(small_recipe(world, tiny_encoder, **changes), run=tmp_path, quiet=True)
+    one, two = alone.metrics["choices"]["tune-random"], read_json(done[0] / "metrics.json")["choices"]["tune-random"]
+    assert one["steps"] == two["steps"] == 16
+    assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-4)
+    mine, theirs = (load_file(run / "stages" / "tune-random" / "network.safetensors") for run in (tmp_path, done[0]))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in mine)
 
 
 def test_two_processes_leave_one_model_that_scores(done: tuple[Path, str]) -> None:
@@ -70,16 +85,21 @@ def test_two_processes_save_one_adapter(done: tuple[Path, str]) -> None:
 
 
 def test_a_finished_run_is_found_by_two_processes(done: tuple[Path, str], recipe: Path) -> None:
-    stage = done[0] / "stages" / "tune-random" / "stage.json"
-    before = stage.stat().st_mtime_ns
-    again = torchrun(recipe, done[0])
-    assert again.returncode == 0, again.stderr[-4000:]
-    assert stage.stat().st_mtime_ns == before
-    assert again.stdout.count("model: ") == 1
+    before = {path: path.stat().st_mtime_ns for path in done[0].glob("stages/*/stage.json")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    ranks = [PROCESSES.Process(target=run_rank, args=(settings, str(done[0]), rank, port)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+    assert [process.exitcode for process in ranks] == [0, 0]
+    assert {path: path.stat().st_mtime_ns for path in done[0].glob("stages/*/stage.json")} == before
 
 
-def test_an_error_of_one_process_ends_both(recipe: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    failed = torchrun(recipe, tmp_path / "file" / "run")
-    assert failed.returncode not in (0, -signal.SIGKILL)
-    assert "a part of the path is a file" in failed.stderr
+def test_an_error_of_one_process_ends_the_other_that_waits(done: tuple[Path, str], recipe: Path) -> None:
+    failed = torchrun(recipe, done[0], "seed=4")
+    assert failed.returncode == 1
+    assert "another recipe" in failed.stderr
