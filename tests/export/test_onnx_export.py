@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
 from typer.testing import CliRunner
 
 from darl.cli.main import app
-from darl.errors import ModelError
-from darl.export import OnnxModel, export_onnx
+from darl.errors import ModelError, StorageError
+from darl.export import OnnxModel, export_onnx, onnx_folder
 from darl.grades import GradeScale
 from darl.model import RelevanceModel
 from darl.pairs import PairTable
-from darl.verbs.score import score_pairs
+from model_texts import ANY_PAIRS, HARD, STEADY
 
 QUERIES = ["travel insurance", "dog", "red running shoes", "", "医疗保险", "dog"] * 3
 ITEMS = ["yearly cover for two adults", "vet bills " * 30, "light shoes, size 10", "", "旅行 多少钱", "a"] * 3
@@ -25,7 +26,9 @@ ITEMS = ["yearly cover for two adults", "vet bills " * 30, "light shoes, size 10
 @pytest.fixture(scope="module", params=["encoder", "decoder"])
 def model(request: pytest.FixtureRequest) -> RelevanceModel:
     folder = request.getfixturevalue(f"tiny_{request.param}")
-    return RelevanceModel.from_backbone(str(folder), GradeScale(("bad", "fair", "good")), max_length=64)
+    untrained = RelevanceModel.from_backbone(str(folder), GradeScale(("bad", "fair", "good")), max_length=64)
+    untrained.divide_logits(0.1)  # else every pair's probabilities are near a third, and so is what is near them
+    return untrained
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def test_the_report_stays_with_the_export(exported: Path) -> None:
     assert facts["parity"][0]["same_grade"] == 1.0
 
 
-def test_score_writes_the_same_file_with_either_runtime(model: RelevanceModel, exported: Path, tmp_path: Path) -> None:
+def test_the_command_writes_what_the_export_scores(exported: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     rows = [{"query": query, "item": item} for query, item in zip(QUERIES, ITEMS, strict=True)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -85,9 +88,33 @@ def test_score_writes_the_same_file_with_either_runtime(model: RelevanceModel, e
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     found = [json.loads(line)["relevance_score"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    own = score_pairs(model, source).table
-    assert own is not None
-    np.testing.assert_allclose(found, own.column("relevance_score").to_numpy(), atol=0.1)
+    np.testing.assert_allclose(found, OnnxModel(exported).score(queries=QUERIES, items=ITEMS).relevance, atol=1e-5)
+    assert np.ptp(found) > 0.01  # no constant comes so near
+
+
+@settings(STEADY, max_examples=15)
+@given(pairs=ANY_PAIRS)
+@example(pairs=[(text, text) for text in HARD])
+def test_any_text_has_the_models_scores(model: RelevanceModel, exported: Path, pairs: list[tuple[str, str]]) -> None:
+    queries, items = [query for query, _ in pairs], [item for _, item in pairs]
+    own = model.score(queries=queries, items=items)
+    found = OnnxModel(exported, int8=False).score(queries=queries, items=items)
+    np.testing.assert_allclose(found.probabilities, own.probabilities, atol=1e-5)
+    assert np.isfinite(OnnxModel(exported).score(queries=queries, items=items).probabilities).all()
+
+
+def test_a_failure_leaves_neither_the_folder_nor_a_part_of_it(
+    model: RelevanceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(graph: Path, *given: object) -> None:
+        assert graph.is_file()  # the float32 graph is written by then
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(onnx_folder, "write_graph", lambda model, path: path.write_bytes(b"a graph"))
+    monkeypatch.setattr(onnx_folder, "write_int8", full)
+    with pytest.raises(StorageError, match="no space is left"):
+        export_onnx(model, tmp_path / "made" / "export", int8=True)
+    assert [path for path in tmp_path.rglob("*") if path.name != "made"] == []
 
 
 def test_what_is_refused(model: RelevanceModel, exported: Path, tmp_path: Path, monkeypatch) -> None:
