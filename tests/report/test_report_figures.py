@@ -16,7 +16,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from darl.evaluation import ReliabilityBin, ordinal_mae
 from darl.ood import KNN, OODReference, fit_reference
-from darl.ood.separation import auroc
 from darl.report.confusion import cells, far_share
 from darl.report.coverage import PlacedSet, _train_of, measure_coverage
 from darl.report.headline import compare_runs
@@ -201,7 +200,6 @@ def test_placed_pairs_have_the_scores_that_the_model_gives(run: Path, tmp_path: 
     placed = coverage.sets["test far"]
     scores = RelevanceModel.from_pretrained(opened.model).score(texts.tests["far"].take(placed.rows))
     np.testing.assert_allclose(placed.scores, scores.ood_scores, atol=1e-5)  # type: ignore[arg-type]
-    assert auroc(coverage.held_out, placed.scores) >= 0
 
 
 def test_coverage_goes_on_where_it_stopped(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
