@@ -23,13 +23,22 @@ def graded_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_graded_csv(tmp_path_factory.mktemp("graded"))
 
 
-def darl(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def darl(
+    *arguments: object, cwd: Path | None = None, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "darl.cli.main", *map(str, arguments)]
     paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths, "NO_COLOR": "1"}
     environment.pop("DARL_DEBUG", None)
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, cwd=cwd, env=environment, encoding="utf-8"
+        command,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=300,
+        cwd=cwd,
+        env=environment,
+        encoding="utf-8",
     )
 
 
@@ -58,3 +67,15 @@ def test_json_alone_on_standard_output(small_model: Path, graded_csv: Path, tmp_
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["splits"]["test"]["pairs"] == 60
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["recipe", "schema"]])
+def test_a_reader_that_goes_away_as_head_does_is_no_defect(arguments: list[str], tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = darl(*arguments, cwd=tmp_path, stdout=write)
+    finally:
+        os.close(write)
+    assert result.returncode == 1
+    assert result.stderr == ""
