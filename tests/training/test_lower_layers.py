@@ -79,8 +79,7 @@ def test_where_nothing_is_kept(model: RelevanceModel, monkeypatch: pytest.Monkey
     assert lower_layers(model.network, encoded, 1) is None
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
-@pytest.mark.parametrize("backbone", ["tiny_encoder", "tiny_decoder"])
+@pytest.mark.parametrize(("kind", "backbone"), [("full", "tiny_encoder"), ("lora", "tiny_decoder")])
 def test_a_fit_learns_what_it_learns_without(
     kind: str, backbone: str, world: dict, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch
 ) -> None:

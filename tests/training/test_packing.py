@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from small_world import GRADES, small_recipe
 from darl.grades import GradeScale
 from darl.losses import make_loss
 from darl.model import RelevanceModel
+from darl.recipe.settings import Recipe
 from darl.training.packing import PackedForward, as_batch, packed_forward
 from darl.training.pipeline import fit
 
@@ -97,19 +99,13 @@ def test_attention_drops_keys_in_training(tiny_encoder: Path) -> None:
         assert torch.allclose(first, second) is same
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
 def test_a_fit_packs_and_learns_what_it_learns_with_padding(
-    kind: str, world: dict, tmp_path: Path, tiny_decoder: Path, monkeypatch: pytest.MonkeyPatch
+    world: dict, tmp_path: Path, tiny_decoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a backbone without dropout, so that nothing is drawn at random."""
-    tune = {"kind": kind, "start": "random", "epochs": 1, "lora": {"r": 2, "dropout": 0.0}}
+    """On a backbone without dropout, so that nothing is drawn at random; by LoRA, as plain gradients are held above."""
+    tune = {"kind": "lora", "start": "random", "epochs": 1, "lora": {"r": 2, "dropout": 0.0}}
     recipe = small_recipe(world, tiny_decoder, tune=tune, interpolate={"enabled": False}, ood={"enabled": False})
-    packed = fit(recipe, run=tmp_path / "packed", quiet=True)
-    monkeypatch.setattr("darl.training.tune.packed_forward", lambda model: None)
-    padded = fit(recipe, run=tmp_path / "padded", quiet=True)
-    first, second = (run.metrics["choices"]["tune-random"] for run in (packed, padded))
-    assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
-    assert first["steps"] == second["steps"] == 8
+    learns_the_same(recipe, "tune-random", "packing:packed_logits", "tune:packed_forward", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
@@ -119,9 +115,34 @@ def test_the_verbalizer_learns_what_it_learns_with_padding(
     tune = {"kind": kind, "epochs": 1, "lora": {"r": 2, "dropout": 0.0}}
     words = ["no", "partly", "yes"]
     recipe = small_recipe(world, tiny_decoder, method="verbalizer", words=words, tune=tune, ood={"enabled": False})
-    packed = fit(recipe, run=tmp_path / "packed", quiet=True)
-    monkeypatch.setattr("darl.training.verbalizer.packed_answers", lambda language_model, model: None)
-    padded = fit(recipe, run=tmp_path / "padded", quiet=True)
-    first, second = (run.metrics["choices"]["tune-verbalizer"] for run in (packed, padded))
-    assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
-    assert first["steps"] == second["steps"] == 8
+    names = ("tune-verbalizer", "verbalizer:packed_states", "verbalizer:packed_answers")
+    learns_the_same(recipe, *names, tmp_path, monkeypatch)
+
+
+def learns_the_same(
+    recipe: Recipe, stage: str, computes: str, offers: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit that packs takes the steps and has the losses of one that pads.
+
+    Args:
+        computes: ``module:function`` of a packed step. offers: the one that says whether packing can be done.
+    """
+    module, name = computes.split(":")
+    owner, steps, training = importlib.import_module(f"darl.training.{module}"), [], []
+    real = getattr(owner, name)
+
+    def watched(*args, **options):
+        steps.append(torch.is_grad_enabled())
+        return real(*args, **options)
+
+    monkeypatch.setattr(owner, name, watched)
+    found = []
+    for way in ("packed", "padded"):
+        if way == "padded":
+            monkeypatch.setattr(f"darl.training.{offers.replace(':', '.')}", lambda *_: None)
+        found.append(fit(recipe, run=folder / way, quiet=True).metrics["choices"][stage])
+        training.append(sum(steps))
+        steps.clear()
+    assert training == [8, 0]
+    assert found[0]["train_loss"] == pytest.approx(found[1]["train_loss"], abs=1e-4)
+    assert found[0]["steps"] == found[1]["steps"] == 8
