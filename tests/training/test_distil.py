@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from safetensors.numpy import load_file
 from small_world import small_recipe, write_pairs
 from typer.testing import CliRunner
@@ -84,7 +85,7 @@ def test_the_student_is_a_model_like_any_other(teacher: FitResult, student: FitR
 
 def test_the_teacher_counts(student: FitResult, tmp_path: Path) -> None:
     """The share given to the teacher changes what is learnt, and stands in the stage's key."""
-    recipe = Recipe.model_validate_json(json.dumps(_recipe(student)))
+    recipe = Recipe.model_validate_json(json.dumps(_recipe(student.folder)))
     other = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"share": 0.0})})  # type: ignore[union-attr]
     mean = fit(other, run=tmp_path / "unheard", quiet=True)
     a, b = (load_file(run.folder / "stages/tune-random/network.safetensors") for run in (student, mean))
@@ -95,7 +96,7 @@ def test_the_teacher_counts(student: FitResult, tmp_path: Path) -> None:
 
 def test_the_same_call_finds_it_done(student: FitResult) -> None:
     before = (student.folder / "stages/tune-random/network.safetensors").stat().st_mtime_ns
-    again = fit(Recipe.model_validate(_recipe(student)), run=student.folder, quiet=True)
+    again = fit(Recipe.model_validate(_recipe(student.folder)), run=student.folder, quiet=True)
     assert (again.folder / "stages/tune-random/network.safetensors").stat().st_mtime_ns == before
 
 
@@ -115,20 +116,32 @@ def test_no_grade_at_all_is_enough(
     assert set(np.unique(said["dev_id_grades"])) == {0, 1, 2}
 
 
-def test_several_teachers_speak_as_one(
-    teacher: FitResult, student: FitResult, world: dict[str, str], traffic: Path, tiny_encoder: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def commanded(
+    teacher: FitResult,
+    student: FitResult,
+    world: dict[str, str],
+    traffic: Path,
+    tiny_encoder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Result]:
+    """The run of a command that names two teachers, and what it said."""
+    run = tmp_path_factory.mktemp("commanded") / "r"
+    command = [
+        "distil", str(teacher.folder), world["train"], str(traffic), "--also", str(student.folder), "--run", str(run),
+        "--backbone", str(tiny_encoder), "--dev-id", world["dev_id"], "--test", f"id={world['test_id']}",
+    ]  # fmt: skip
+    for change in [*OTHERS_ONLY, "ood.enabled=false"]:
+        command += ["--set", change]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    return run, done
+
+
+def test_several_teachers_speak_as_one(commanded: tuple[Path, Result], world: dict[str, str], traffic: Path) -> None:
     """Their probabilities are mixed, each with a weight of dev_id; a teacher that adds nothing is not heard."""
-    pairs, backbone = [world["train"], str(traffic)], str(tiny_encoder)
-    more = {
-        "run": tmp_path / "r",
-        "backbone": backbone,
-        "dev_id": world["dev_id"],
-        "overrides": OTHERS_ONLY,
-        "quiet": True,
-    }
-    run = distil([teacher.folder, student.model_path], pairs, **more)  # type: ignore[arg-type]
-    asked = [read_json(run.folder / f"stages/{name}/stage.json")["result"] for name in ("teacher", "teacher-2")]
+    run, _ = commanded
+    asked = [read_json(run / f"stages/{name}/stage.json")["result"] for name in ("teacher", "teacher-2")]
     models = [RelevanceModel.from_pretrained(one["model"]) for one in asked]
     dev = read_pairs(world["dev_id"], scale=models[0].scale)
     weights = pool_weights(dev.grades, np.stack([model.score(dev, ood=False).probabilities for model in models]))
@@ -137,10 +150,10 @@ def test_several_teachers_speak_as_one(
     expected = sum(w * m.score(table, ood=False).probabilities for w, m in zip(weights, models, strict=True))
     assert all(0 <= one["dev"]["macro-F1"] <= 1 and one["dev"]["NLL"] > 0 for one in asked)
     recipe = Recipe.model_validate(_recipe(run))
-    with Run(run.folder, recipe) as opened:
+    with Run(run, recipe) as opened:
         splits, stages = teach(recipe, load_splits(recipe), opened, Reporter(quiet=True))
     assert all(stage.reused for stage in stages)
-    assert run.metrics["teachers"] == pytest.approx(
+    assert read_json(run / "metrics.json")["teachers"] == pytest.approx(
         {one["model"]: weight for one, weight in zip(asked, weights, strict=True)}
     )
     assert splits.taught is not None
@@ -154,7 +167,7 @@ def test_the_student_is_one_of_its_own_teachers(
     more = {"backbone": str(tiny_encoder), "dev_id": world["dev_id"], "overrides": QUICK, "quiet": True}
     run = distil(teacher.folder, [world["train"], str(traffic)], run=tmp_path / "r", **more)  # type: ignore[arg-type]
     said = {name: load_file(run.folder / f"stages/{name}/said.safetensors") for name in ("teacher", "alone")}
-    recipe = Recipe.model_validate(_recipe(run))
+    recipe = Recipe.model_validate(_recipe(run.folder))
     graded_only = recipe.data.model_copy(update={"train": recipe.data.train[:1]})
     plain = fit(
         recipe.model_copy(update={"teacher": None, "data": graded_only}), run=tmp_path / "plain", quiet=True
@@ -194,21 +207,12 @@ def test_too_few_grades_to_learn_alone(
     assert not (tmp_path / "r/stages/alone").exists()
 
 
-def test_from_the_command_line(
-    teacher: FitResult, student: FitResult, world: dict[str, str], tiny_encoder: Path, tmp_path: Path
-) -> None:
-    command = [
-        "distil", str(teacher.folder), world["train"], "--also", str(student.folder), "--run", str(tmp_path / "r"),
-        "--backbone", str(tiny_encoder), "--dev-id", world["dev_id"], "--test", f"id={world['test_id']}",
-    ]  # fmt: skip
-    for change in [*OTHERS_ONLY, "ood.enabled=false"]:
-        command += ["--set", change]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
+def test_from_the_command_line(teacher: FitResult, student: FitResult, commanded: tuple[Path, Result]) -> None:
+    run, done = commanded
     told = " ".join(done.stderr.split())
     assert f"teacher {teacher.model_path}, dev_id macro-F1" in told
     assert f"teacher-2 {student.model_path}, dev_id macro-F1" in told
-    assert f"next:  darl compare {teacher.folder} {tmp_path / 'r' / 'model'} TEST" in done.stdout
+    assert f"next:  darl compare {teacher.folder} {run / 'model'} TEST" in done.stdout
 
 
 def test_a_teacher_of_other_grades_is_refused(
@@ -254,7 +258,7 @@ def test_the_least_soft_cost_is_at_the_teachers_probabilities() -> None:
             assert loss(targets.log() + 0.3 * step, torch.tensor([1]), targets=targets) >= best - 1e-6
 
 
-def _recipe(run: FitResult) -> dict:
+def _recipe(run: Path) -> dict:
     import yaml
 
-    return yaml.safe_load((run.folder / "recipe.yaml").read_text())
+    return yaml.safe_load((run / "recipe.yaml").read_text())
