@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
 from safetensors.numpy import load_file
 from small_world import small_recipe, write_pairs
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from darl.cli.main import app
 from darl.errors import DarlError, RecipeError
