@@ -169,9 +169,9 @@ class Spy(CrossEntropy):
         super().__init__(K)
         self.seen: list[tuple[torch.Tensor, Any, Any]] = []
 
-    def forward(self, logits, grades, weights=None, class_weights=None, *more):
+    def forward(self, logits, grades, weights=None, class_weights=None, targets=None, share=None, **mean):
         self.seen.append((grades.clone(), weights, class_weights))
-        return super().forward(logits, grades, weights, class_weights, *more)
+        return super().forward(logits, grades, weights, class_weights, targets, share, **mean)
 
 
 def test_every_pairs_weight_reaches_the_loss_with_its_grade(tiny_encoder: Path, small, tmp_path: Path) -> None:

@@ -158,6 +158,8 @@ def _probe(recipe: Recipe, splits: Splits, folder: Path, matched: Stage | None, 
 def _tune(recipe: Recipe, splits: Splits, folder: Path, start: str, begin: Begin, reporter: Reporter) -> dict[str, Any]:
     train, dev, finished = splits.train, splits.dev_id, folder / "logged.json"
     if finished.is_file():  # killed between the last step and the end of the stage
+        if is_main():
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return read_json(finished)
     model = begin(start)
     encoded = model.encode(train)

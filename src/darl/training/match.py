@@ -120,6 +120,8 @@ def unlabelled(recipe: Recipe, splits: Splits) -> PairTable:
 def _match(recipe: Recipe, graded: PairTable, texts: PairTable, folder: Path, reporter: Reporter) -> dict[str, Any]:
     done, settings = folder / "logged.json", recipe.match
     if done.is_file():  # killed between the last step and the end of the stage
+        if is_main():
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return read_json(done)
     model = fresh_model(recipe)
     body, encoder = _embedder(recipe, model)
