@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_texts import ANY_PAIRS, ANY_TEXT, STEADY, STEADY_FEW
 from small_models import ITEMS, QUERIES, make_model
 from tiny_networks import DECODERS, OTHERS, tiny_network
 from transformers import AutoTokenizer
@@ -28,6 +27,7 @@ from darl.model.inference.packed import body_of, packed_logits
 from darl.model.inference.packs import make_packs
 from darl.model.inference.support import why_not_kept
 from darl.model.template import PairTemplate, install_template
+from model_texts import ANY_PAIRS, ANY_TEXT, STEADY, STEADY_FEW
 
 GUIDE = "good: all that is asked. fair: in part. bad: nothing of it.\nquery:\n{query}\nitem:\n{item}\nrelevant?\n"
 BARE = "{query}\n{item}"  # nothing after the item: of an empty one no token is left to compute

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_texts import ANY_PAIRS, HARD, STEADY_FEW
 from small_models import ITEMS, QUERIES, make_reference
 
 from darl.decisions import DecisionRule
@@ -16,6 +15,7 @@ from darl.errors import ModelError
 from darl.model import RelevanceModel
 from darl.model.constant import constant_direction
 from darl.model.relevance_model import softmax
+from model_texts import ANY_PAIRS, HARD, STEADY_FEW
 
 KINDS = pytest.mark.parametrize("kind", ["encoder", "decoder"])
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_texts import STEADY
 from tiny_networks import DECODERS, ENCODERS, OTHERS, tiny_network
 from transformers import AutoTokenizer
 
@@ -29,6 +28,7 @@ from darl.model.inference.reading import Wanted
 from darl.model.inference.support import why_not_packed
 from darl.model.relevance_model import softmax
 from darl.model.template import PairTemplate, install_template
+from model_texts import STEADY
 
 GUIDE = "good: all that is asked. fair: in part. bad: nothing of it.\nquery:\n{query}\nitem:\n{item}\nrelevant?\n"
 LISTS = st.lists(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_texts import ANY_TEXT, HARD, STEADY
 from small_models import make_model
 
 from darl.errors import ModelError
 from darl.model.encoding import EncodedPairs, PairEncoder
 from darl.pairs.text import clean_text
+from model_texts import ANY_TEXT, HARD, STEADY
 
 
 def segments(model, query: str, item: str) -> tuple[list[int], list[int]]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from model_texts import ANY_TEXT, STEADY
 from transformers import AutoTokenizer
 
 from darl.errors import RecipeError
 from darl.model.backbones import load_tokenizer, resolve_backbone
 from darl.model.template import DECODER_TEMPLATE, PairTemplate, install_template
 from darl.pairs.text import clean_text
+from model_texts import ANY_TEXT, STEADY
 
 TEMPLATE = PairTemplate.parse("query: {query} item: {item} relevant?")
 

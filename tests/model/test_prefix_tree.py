@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_texts import STEADY
 
 from darl.model.encoding import EncodedPairs
 from darl.model.inference.packs import make_packs
 from darl.model.inference.prefix_tree import behind_known, lone_rows, prefix_tree, shared_tokens
+from model_texts import STEADY
 
 ROWS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=1, max_size=25)
 
