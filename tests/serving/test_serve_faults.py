@@ -21,13 +21,18 @@ from running_server import RunningServer
 from darl.model import RelevanceModel
 
 KEY = "a-key-of-the-tests"
-PAUSE = 0.05  # seconds between a client's requests
 
 
 class Load:
-    """Clients that ask all the time, each with a connection of its own; every outcome is counted."""
+    """Clients that ask all the time, each with a connection of its own; every outcome is counted.
 
-    def __init__(self, server: RunningServer, clients: int = 4) -> None:
+    Args:
+        pause: seconds between a client's requests. Shorter, and on a machine that does other things besides the process
+            that shall take over hardly gets to its imports.
+    """
+
+    def __init__(self, server: RunningServer, clients: int = 4, pause: float = 0.2) -> None:
+        self.pause = pause
         self.outcomes: Counter[str] = Counter()
         self.versions: set[str] = set()
         self.nothing_new_from = float("inf")  # a request that begins later is not accepted any more
@@ -70,8 +75,7 @@ class Load:
                             outcome = "a wrong answer"
                 with self._lock:
                     self.outcomes[outcome] += 1
-                # without a pause the machine is theirs, and the process that shall take over hardly gets to its imports
-                time.sleep(PAUSE if outcome == "200" else 0.05)
+                time.sleep(self.pause if outcome == "200" else 0.05)
 
 
 def ask(server: RunningServer, item: str = "yearly cover", **options: Any) -> httpx.Response:
@@ -186,7 +190,7 @@ def check_corrupt_folder(server: RunningServer, folder: Path) -> None:
 
 def check_sigterm(server: RunningServer) -> int:
     """Nothing accepted is lost; the pairs that were answered in the server's whole life."""
-    with Load(server) as load:
+    with Load(server, pause=0.02) as load:  # so that some come while the last are answered
         time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
