@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,14 @@ def require_json_lines(option: str, path: Path | None) -> None:
 
 
 def _files(named: Iterable[Any]) -> Iterator[Path]:
+    from darl.pairs.sources import source_files
+
     for one in named:
         if isinstance(one, (list, tuple)):
             yield from _files(one)
         elif isinstance(one, Path) or (isinstance(one, str) and "://" not in one):
             path = Path(one).expanduser()
-            if glob.has_magic(str(path)) and not path.exists():
-                yield from map(Path, glob.glob(str(path), recursive=True))
-            else:
-                yield path
+            yield from list(source_files(path)) or [path]  # a result need not be there yet
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -80,8 +80,10 @@ class DecisionRule:
             DataError: not a finite (n, K) matrix, K ≥ 2, or K differs from the rule's.
         """
         p = np.asarray(probabilities, dtype=np.float64)
-        if p.ndim != 2 or p.shape[1] < 2 or not np.isfinite(p).all():
-            raise DataError(f"probabilities must be a finite (n, K) matrix with K ≥ 2, got shape {p.shape}")
+        if p.ndim != 2 or p.shape[1] < 2:
+            raise DataError(f"probabilities must be an (n, K) matrix with K ≥ 2, got shape {p.shape}")
+        if not np.isfinite(p).all():
+            raise DataError("the probabilities are not finite", mend="is the model whole? Its logits are no numbers")
         if self.size not in (None, p.shape[1]):
             raise DataError(f"the rule {self.name!r} is for {self.size} grades, the probabilities have {p.shape[1]}")
         if self.kind == "prior_corrected":

@@ -24,8 +24,6 @@ from darl.serving.version import read_unchanged
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
     from darl.model.scorer import PairScorer
     from darl.serving.loading import Served
     from darl.serving.nearest import NearestPairs
@@ -146,7 +144,6 @@ class BatchScorer:
             if self.known is not None and any(counts):
                 named = self.known.of(features, max(counts))
                 near = {row: pairs[: counts[row]] for row, pairs in zip(far, named, strict=True)}
-        _check_finite(scores.probabilities)
         lengths = encoded.lengths.tolist()
         outcomes, begin = [], 0
         for part in slices:
@@ -186,13 +183,6 @@ def probe(scorer: BatchScorer, *, ood: bool) -> float:
 
 def _per_pair(slices: list[dict[str, Any]], name: str) -> list[int]:
     return [int(part.get(name, 0)) for part in slices for _ in part["queries"]]
-
-
-def _check_finite(probabilities: np.ndarray) -> None:
-    import numpy as np
-
-    if not np.isfinite(probabilities).all():
-        raise FloatingPointError("the probabilities are not finite")
 
 
 if __name__ == "__main__":
