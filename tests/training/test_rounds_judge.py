@@ -17,7 +17,7 @@ from darl.recipe.settings import Recipe
 from darl.recipe.yaml_text import dump_yaml
 from darl.storage import read_json
 from darl.training.pipeline import fit
-from darl.training.round_judge import judge_picks
+from darl.training.round_judge import judge_picks, outdated
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,71 @@ def test_a_spent_budget_is_raised_in_the_recipe(
         judge_picks(recipe, recipe.rounds.judge, dev, picked, labelled, Reporter(quiet=True), key="a")
     assert told.value.where == "rounds.judge.budget"
     assert "--" not in str(told.value)
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("where", ["darl.training.round_judge.atomic_write_json", "pathlib.Path.replace"])
+def test_killed_while_the_labels_are_put_in_place_it_asks_nothing_twice_and_knows_them_as_the_judges(
+    where: str,
+    world: dict[str, str],
+    tiny_encoder: Path,
+    pool: Path,
+    truth: dict[tuple[str, str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines, labelled = pool.read_text("utf-8").splitlines(), tmp_path / "labelled.jsonl"
+    with serving(honest(truth)) as server:
+        recipe = judged_recipe(world, tiny_encoder, pool, server.url)
+        dev = read_pairs(world["dev_id"], scale=recipe.grades.scale())
+
+        def go_on(first: int, killed: bool = False) -> None:
+            """As a fit that picked six pairs does."""
+            picked, key = tmp_path / "picked.jsonl", f"the picks from {first}"
+            picked.write_text("\n".join(lines[first : first + 6]), encoding="utf-8")
+            with monkeypatch.context() as patch:
+                if killed:
+                    patch.setattr(where, die)
+                if not labelled.exists() or outdated(labelled, key):
+                    judge_picks(recipe, recipe.rounds.judge, dev, picked, labelled, Reporter(quiet=True), key=key)
+
+        def pairs(rows: list[str]) -> list[tuple[str, str]]:
+            return [(row["query"], row["item"]) for row in map(json.loads, rows)]
+
+        for first in (0, 6):  # picked anew, the labels that are there are the judge's own
+            with pytest.raises(Killed):
+                go_on(first, killed=True)
+            asked = len(server.asked)
+            assert asked == 12 + first + 6
+            go_on(first)
+            assert len(server.asked) == asked
+            assert pairs(labelled.read_text("utf-8").splitlines()) == pairs(lines[first : first + 6])
+            assert not (tmp_path / "labelled.judged.jsonl").exists()
+
+
+def test_labels_that_people_bring_while_the_judge_is_asked_stay(
+    world: dict[str, str], tiny_encoder: Path, pool: Path, truth: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    picked, labelled, right = tmp_path / "picked.jsonl", tmp_path / "labelled.jsonl", honest(truth)
+    picked.write_text("\n".join(pool.read_text("utf-8").splitlines()[:6]), encoding="utf-8")
+
+    def meanwhile(asked: Asked) -> Told:
+        labelled.write_text("by people", encoding="utf-8")
+        return right(asked)
+
+    with serving(meanwhile) as server:
+        recipe = judged_recipe(world, tiny_encoder, pool, server.url)
+        dev = read_pairs(world["dev_id"], scale=recipe.grades.scale())
+        judge_picks(recipe, recipe.rounds.judge, dev, picked, labelled, Reporter(quiet=True), key="a")
+    assert labelled.read_text("utf-8") == "by people"
+    assert not (tmp_path / "labelled.judged.jsonl").exists()
 
 
 def test_an_endpoint_that_fails_on_the_way_is_asked_no_pair_twice(

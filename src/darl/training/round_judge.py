@@ -10,10 +10,12 @@ from darl.pairs import PairTable
 from darl.progress import Reporter
 from darl.recipe.rounds import RoundJudgeSettings
 from darl.recipe.settings import Recipe
-from darl.storage import atomic_write_json, read_json, sha256_file
+from darl.storage import atomic_write_json, read_json, sha256_file, storage_errors
 from darl.training.splits import read_source
 
 UNLABELLED = "unlabelled.jsonl"
+JUDGED = "labelled.judged.jsonl"
+"""The judge's labels until the mark beside them is written."""
 WRITTEN = "labelled.written.json"
 """Beside the labels that a judge wrote: for which picks, and their hash, by which labels that people gave are known."""
 ASKED = {"samples", "temperature", "max_tokens", "concurrency", "timeout"}
@@ -55,7 +57,7 @@ def judge_picks(
     """Write the picks' labels to ``labelled``, the picks without one beside it, and the judge's report.
 
     Answers lie in ``picked.judge.sqlite`` beside the picks as soon as they are there: killed, or stopped at its budget,
-    the same fit goes on without asking twice.
+    the same fit goes on without asking twice. Labels that people put there meanwhile stay.
 
     Args:
         dev: graded pairs that the judge is measured on, where the recipe names no gold.
@@ -66,10 +68,12 @@ def judge_picks(
         BudgetError, JudgeError: as :func:`darl.labelling.judge.judge_pairs`.
     """
     from darl.labelling.judge import BudgetError, Prices, judge_pairs
+    from darl.labelling.judge.job import report_file
 
     scale = recipe.grades.scale()
     gold = dev if settings.gold is None else read_source(settings.gold, recipe.data, scale, None, "gold")
     gold = gold.sample(settings.gold_pairs, recipe.seed) if len(gold) > settings.gold_pairs else gold
+    judged = labelled.with_name(JUDGED)
     try:
         judge_pairs(
             picked,
@@ -84,7 +88,8 @@ def judge_picks(
             prices=None if settings.price is None else Prices(*settings.price, budget=settings.budget),
             key_env=settings.key_env,
             min_confidence=settings.min_confidence,
-            out=labelled,
+            out=judged,
+            report=report_file(labelled),
             unlabelled=labelled.with_name(UNLABELLED),
             told=reporter.say,
             bar=lambda what, total: reporter.bar(what, total, "answers"),
@@ -95,7 +100,19 @@ def judge_picks(
             where="rounds.judge.budget",
             mend="raise it; the answers so far are kept, the same fit goes on",
         ) from error
-    atomic_write_json(labelled.with_name(WRITTEN), {"picks": key, "labels": sha256_file(labelled)})
+    _put_in_place(judged, labelled, key)
+
+
+def _put_in_place(judged: Path, labelled: Path, key: str) -> None:
+    """The mark, then the labels: labels without their mark would pass for those of people once the picks change."""
+    with storage_errors(labelled):
+        if labelled.exists():
+            if not outdated(labelled, key):
+                judged.unlink()
+                return
+            labelled.unlink()  # beside the new mark they would pass for people's; killed here, the answers are kept
+        atomic_write_json(labelled.with_name(WRITTEN), {"picks": key, "labels": sha256_file(judged)})
+        judged.replace(labelled)
 
 
 def outdated(labelled: Path, key: str) -> bool:
