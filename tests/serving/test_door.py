@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from jumping_clock import run_in_jumps, take_the_loops_clock
 
 from darl.serving import door as module
 from darl.serving.door import ENOUGH, LEAD_SECONDS, LINGER_PART, LINGER_SECONDS, QUIET_SECONDS, Door
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_the_loops_clock(monkeypatch, module)
 
 
 class World:
@@ -31,9 +36,10 @@ def back_after(seconds: float, world: World) -> Door:
 
 
 async def seconds_until(door: Door) -> float:
-    begin = time.monotonic()
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
     await asyncio.wait_for(door.opens(), 5)
-    return time.monotonic() - begin
+    return loop.time() - begin
 
 
 def opens_at_once(one: Door) -> bool:
@@ -55,7 +61,7 @@ def test_a_share_that_waits_is_made_a_batch_before_the_worker_is_back() -> None:
         busy.enter(LEAD_SECONDS + 0.02)
         return await seconds_until(busy)
 
-    assert 0.015 < asyncio.run(run()) < 4
+    assert run_in_jumps(run()) == pytest.approx(0.02, abs=1e-6)
 
 
 def test_a_full_batch_is_as_good_as_a_share() -> None:
@@ -64,7 +70,7 @@ def test_a_full_batch_is_as_good_as_a_share() -> None:
         busy.enter(0.0)
         return await seconds_until(busy)
 
-    assert asyncio.run(run()) < 4
+    assert run_in_jumps(run()) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_share_that_comes_while_the_worker_is_late_opens_too() -> None:
@@ -81,7 +87,7 @@ def test_a_share_that_comes_while_the_worker_is_late_opens_too() -> None:
         busy.arrived()
         await asyncio.wait_for(opening, 5)
 
-    asyncio.run(run())
+    run_in_jumps(run())
 
 
 def test_nothing_is_made_for_a_busy_worker_while_another_is_free() -> None:
@@ -97,13 +103,10 @@ def test_nothing_is_made_for_a_busy_worker_while_another_is_free() -> None:
         busy.arrived()
         await asyncio.wait_for(opening, 5)
 
-    asyncio.run(run())
+    run_in_jumps(run())
 
 
-def test_a_worker_that_is_back_waits_until_its_share_has_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("QUIET_SECONDS", 60.0), ("LINGER_SECONDS", 60.0), ("LINGER_PART", 1.0)):
-        monkeypatch.setattr(module, name, value)  # it is the share that opens, and no pause of a busy machine
-
+def test_a_worker_that_is_back_waits_until_its_share_has_come_again() -> None:
     async def run() -> None:
         world = World(waiting=30, all_there_is=1000)
         back = back_after(60.0, world)
@@ -117,7 +120,7 @@ def test_a_worker_that_is_back_waits_until_its_share_has_come_again(monkeypatch:
         back.arrived()
         await asyncio.wait_for(opening, 5)
 
-    asyncio.run(run())
+    run_in_jumps(run())
 
 
 def test_it_goes_once_nothing_has_come_for_a_moment() -> None:
@@ -125,7 +128,7 @@ def test_it_goes_once_nothing_has_come_for_a_moment() -> None:
         back = back_after(1.0, World(waiting=30, all_there_is=1000))
         return await seconds_until(back)
 
-    assert QUIET_SECONDS * 0.9 <= asyncio.run(run()) < 4
+    assert run_in_jumps(run()) == pytest.approx(QUIET_SECONDS, abs=1e-6)
 
 
 def test_it_goes_after_a_while_however_much_trickles_in() -> None:
@@ -142,19 +145,23 @@ def test_it_goes_after_a_while_however_much_trickles_in() -> None:
         trickling.cancel()
         return took
 
-    assert LINGER_SECONDS * 0.9 <= asyncio.run(run()) < 4
+    assert run_in_jumps(run()) == pytest.approx(LINGER_SECONDS, abs=1e-6)
 
 
 def test_after_a_short_batch_it_waits_for_a_part_of_its_time_alone() -> None:
     async def run() -> None:
         back = back_after(0.01, World(waiting=30, all_there_is=1000))
-        begin = time.monotonic()
-        while time.monotonic() - begin < 0.01 * LINGER_PART:
+        opening = asyncio.create_task(back.opens())
+        for _ in range(3):
+            await asyncio.sleep(0.01 * LINGER_PART / 4)
             back.arrived()
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not opening.done()
+        await asyncio.sleep(0.01 * LINGER_PART / 4)
         assert opens_at_once(back)
+        await asyncio.wait_for(opening, 5)
 
-    asyncio.run(run())
+    run_in_jumps(run())
 
 
 def test_a_lone_client_that_asks_again_and_again_is_not_held_up() -> None:
@@ -175,7 +182,7 @@ def test_of_two_batches_about_to_be_made_one_waits_for_the_other() -> None:
         assert not second.done()
         first.cancel(), second.cancel()
 
-    asyncio.run(run())
+    run_in_jumps(run())
 
 
 def test_two_batches_at_a_worker_come_back_in_order() -> None:
@@ -194,4 +201,4 @@ def test_two_batches_at_a_worker_come_back_in_order() -> None:
         assert busy.free
         await asyncio.wait_for(opening, 5)
 
-    asyncio.run(run())
+    run_in_jumps(run())
