@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import signal
 from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from darl.cli.failures import DarlGroup
+from darl.cli.failures import DarlGroup, sigterm_stops
 from darl.errors import DarlError
 
 RAISED: dict[str, BaseException] = {
@@ -32,7 +33,9 @@ def app() -> typer.Typer:
         raise RAISED[how]
 
     @app.command()
-    def other() -> None: ...
+    def wait() -> None:
+        with sigterm_stops():
+            signal.raise_signal(signal.SIGTERM)
 
     return app
 
@@ -56,6 +59,21 @@ def test_an_interruption_says_that_nothing_is_lost(app: typer.Typer) -> None:
     assert result.exit_code == 130
     assert "the same command resumes" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_sigterm_stops_as_an_interruption_does_with_a_code_of_its_own(app: typer.Typer) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    result = CliRunner().invoke(app, ["wait"])
+    assert result.exit_code == 143
+    assert result.stderr == "stopped: nothing half-written is left; the same command resumes\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_under_torchrun_sigterm_ends_a_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    before = signal.getsignal(signal.SIGTERM)
+    with sigterm_stops():  # a process that waits for the others in C would not get to a handler
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("how", ["defect", "lost"])

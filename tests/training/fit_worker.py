@@ -1,4 +1,4 @@
-"""What the resume tests run in processes of their own: fit, killed by SIGKILL where a test asks for it."""
+"""What the resume tests run in processes of their own: fit, killed or stopped where a test asks for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,14 @@ class Kill:
     Attributes:
         where: ``module:attribute``, as the caller looks it up.
         argument: count only calls with this text in one of their arguments.
+        by: the signal that the process gets.
     """
 
     where: str
     call: int = 1
     after: bool = False
     argument: str = ""
+    by: int = signal.SIGKILL
 
     def arm(self) -> None:
         module, _, path = self.where.partition(":")
@@ -42,7 +45,7 @@ class Kill:
             seen += 1
             result = real(*args, **kwargs) if seen < self.call or self.after else None
             if seen == self.call:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.by)
             return result
 
         setattr(owner, name, lethal)
@@ -54,6 +57,21 @@ def run_fit(recipe: dict[str, Any], run: str, kill: Kill | None = None, redo: bo
     if kill is not None:
         kill.arm()
     fit(Recipe.model_validate(recipe), run=run, redo=redo, quiet=True)
+
+
+def run_command(arguments: list[str], out: str, err: str, kill: Kill | None = None) -> None:
+    """The command ``darl`` as this process; what it says goes to two files."""
+    gc.freeze()
+    for stream, path in ((sys.stdout, out), (sys.stderr, err)):
+        with open(path, "w", encoding="utf-8") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    if kill is not None:
+        kill.arm()
+    from darl.cli.main import app
+
+    sys.argv = ["darl", *arguments]
+    app(prog_name="darl")
 
 
 def run_rank(recipe: dict[str, Any], run: str, rank: int, port: int) -> None:

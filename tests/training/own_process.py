@@ -8,22 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fit_worker import Kill, run_fit
+from fit_worker import Kill, run_command, run_fit
 
 from darl.storage import read_json, sha256_file
 
 # each run is a process of its own, forked from a server that has imported everything and done nothing
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["darl.training.pipeline", "transformers.trainer", "peft"])
+PROCESSES.set_forkserver_preload(["darl.training.pipeline", "darl.cli.main", "transformers.trainer", "peft"])
+
+PATIENCE = 500  # seconds; a busy machine, and as a rule it takes a few
 
 
 def run_in_process(recipe: dict[str, Any], run: Path, kill: Kill | None = None, *, redo: bool = False) -> int:
     """Fit in a process of its own; its exit code, negative for a signal."""
     process = PROCESSES.Process(target=run_fit, args=(recipe, str(run), kill, redo))
     process.start()
-    process.join(120)
+    process.join(PATIENCE)
     assert process.exitcode is not None
     return process.exitcode
+
+
+def command_in_process(arguments: list[str], folder: Path, kill: Kill | None = None) -> tuple[int, str, str]:
+    """The command ``darl`` in a process of its own: its exit code, and what it said to either stream."""
+    said = [folder / "stdout.txt", folder / "stderr.txt"]
+    process = PROCESSES.Process(target=run_command, args=(arguments, *map(str, said), kill))
+    process.start()
+    process.join(PATIENCE)
+    assert process.exitcode is not None
+    out, err = (path.read_text(encoding="utf-8") for path in said)
+    return process.exitcode, out, err
 
 
 def assert_killed(recipe: dict[str, Any], run: Path, kill: Kill, *, redo: bool = False) -> None:

@@ -1,19 +1,16 @@
-"""Killed by SIGKILL at one point after another, the same fit ends with the same model, bit for bit."""
+"""Killed or stopped at one point after another, the same fit ends with the same model, bit for bit."""
 
 from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fit_worker import Kill
-from own_process import assert_killed, assert_same_run, run_in_process
+from own_process import assert_killed, assert_same_run, command_in_process, run_in_process
 from small_world import recipe_dict
 
 from darl.model import RelevanceModel
@@ -144,18 +141,25 @@ def test_every_kind_of_tuning_resumes(
     assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
 
 
-def test_the_command_killed_from_outside_resumes(recipe: dict[str, Any], undisturbed: Path, tmp_path: Path) -> None:
+def test_the_command_stopped_by_a_signal_says_how_to_go_on_and_goes_on(
+    recipe: dict[str, Any], undisturbed: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-    command = [sys.executable, "-m", "darl", "fit", str(tmp_path / "recipe.yaml"), "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "run" / "stages").glob("tune-*/checkpoints/checkpoint-*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "(done before)" in done.stderr
-    assert str(tmp_path / "run" / "model") in done.stdout
-    assert_same_run(tmp_path / "run", undisturbed)
+    command = ["fit", str(tmp_path / "recipe.yaml"), "--run", str(run)]
+    for code, stage, kill in (
+        (130, "tune-random", Kill(STEP, 6, by=signal.SIGINT)),  # between two checkpoints
+        (143, "tune-probe", Kill(SAVE, argument="tune-probe", by=signal.SIGTERM)),  # while one is written
+    ):
+        found, out, err = command_in_process(command, tmp_path, kill)
+        assert (found, out) == (code, ""), err
+        assert err.splitlines()[-1] == "stopped: nothing half-written is left; the same command resumes"
+        assert "Traceback" not in err
+        assert set(stage_files(run)) == BEFORE[stage]
+        assert [path.name for path in run.rglob("*.partial")] == [f"{stage}.partial"]
+        assert not (run / "model").exists()
+    found, out, err = command_in_process(command, tmp_path)
+    assert found == 0, err
+    assert "(done before)" in err
+    assert str(run / "model") in out
+    assert_same_run(run, undisturbed)

@@ -1,14 +1,18 @@
 """What the command line says when something goes wrong, and with which exit code.
 
-2: something the user can mend (any :class:`DarlError`) · 130: interrupted · 1: a defect of darl.
+2: something the user can mend (any :class:`DarlError`) · 130: interrupted, 143: by SIGTERM · 1: a defect of darl.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -24,6 +28,30 @@ _CLICK_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def sigterm_stops() -> Iterator[None]:
+    """SIGTERM stops the block as Ctrl+C does; the first process of a container would not even notice it otherwise.
+
+    Under ``torchrun`` it ends the process at once, as ever: one that waits for the others hears of no signal.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 class DarlGroup(TyperGroup):
     """The group of all commands: turns what escapes from one into a few lines and an exit code."""
 
@@ -36,7 +64,7 @@ class DarlGroup(TyperGroup):
             raise typer.Exit(_mendable(error)) from error
         except KeyboardInterrupt as error:
             _say("stopped", "nothing half-written is left; the same command resumes")
-            raise typer.Exit(130) from error
+            raise typer.Exit(143 if isinstance(error, _Terminated) else 130) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output went away, as `| head` does
                 raise

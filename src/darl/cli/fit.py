@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darl.cli.arguments import Quiet
+from darl.cli.failures import sigterm_stops
 from darl.cli.output import Output, put, put_json, working
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def fit(
 
     Stopped or killed, the same command resumes the run.
     """
-    with working(quiet=quiet):
+    with sigterm_stops(), working(quiet=quiet):
         from darl.errors import LabelsAwaitedError
         from darl.training.pipeline import fit as run_fit
         from darl.training.processes import is_main
