@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from darl.cli.arguments import Columns, mapping
 from darl.cli.output import note, put, put_json
 from darl.errors import StorageError
 from darl.storage import atomic_write_text
@@ -20,6 +21,7 @@ def init(
     train: Annotated[
         str | None, typer.Option(metavar="FILE", help="Your graded pairs: columns and grades are read from them.")
     ] = None,
+    columns: Columns = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a short commented recipe to edit."""
@@ -29,14 +31,17 @@ def init(
         raise StorageError(
             "there is a file already", where=path, mend="choose another name, or replace it with --force"
         )
-    facts = {}
+    facts, names = {}, mapping(columns, "--columns")
+    if names and train is None:
+        raise typer.BadParameter("it says which column of --train is which: give that too", param_hint="--columns")
     if train is not None:
         from darl.recipe.guess import guess_data
 
-        facts = guess_data(train, path.parent)
+        facts = guess_data(train, path.parent, names)
+        facts["columns"] = {**names, **facts["columns"]}
     atomic_write_text(path, recipe_template(file=str(path), **facts))
     put(f"wrote {path}")
-    if facts and not facts["grades"][0].startswith("grade "):
+    if facts and not facts["grades"][0].removeprefix("grade ").isdecimal():  # numbers come in their order
         note("the grade names are in alphabetical order: put the least relevant first")
     note(f"edit the parts marked (1) to (4), then: darl fit {path}")
 
