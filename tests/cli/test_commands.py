@@ -182,6 +182,17 @@ def test_recipe(tmp_path: Path, graded_csv: Path) -> None:
     assert json.loads(run("recipe", "schema").stdout)["title"] == "darl recipe"
 
 
+def test_a_recipe_begins_from_a_file_with_columns_of_its_own(tmp_path: Path) -> None:
+    path, pairs = tmp_path / "r.yaml", tmp_path / "own.csv"
+    pairs.write_text("phrase,article,verdict,visit\nred pot,Pot,3,a\nrake,Spade,1,b\n")
+    names = "query=phrase,item=article,grade=verdict,query_id=visit"
+    assert "no column 'query'" in run("recipe", "init", path, "--train", pairs, code=2).stderr
+    assert "alphabetical" not in run("recipe", "init", path, "--train", pairs, "--columns", names).stderr
+    shown = run("recipe", "show", path).stdout
+    assert all(f"{ours}: {theirs}" in shown for ours, theirs in mapping([names], "--columns").items())
+    assert "--train" in run("recipe", "init", tmp_path / "s.yaml", "--columns", names, code=2).stderr
+
+
 def test_backbones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARL_CACHE", str(tmp_path))
     listed = json.loads(run("backbones", "--output", "json").stdout)
@@ -208,6 +219,12 @@ def test_fit_prints_json_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert seen["overrides"] == ["tune.epochs=1", "seed=2"]
     assert seen["redo"] is True
     assert "the table" in run("fit", "r.yaml").stdout
+    select = f"next:  darl select {tmp_path / 'model'} "
+    saved = "grades: [no, yes]\ndata:\n  train: a.csv\n  columns: {query: my words, item: article, grade: verdict}\n"
+    (tmp_path / "recipe.yaml").write_text(saved)
+    assert f"{select}POOL --columns 'query=my words,item=article' --budget" in run("fit", "r.yaml").stdout
+    (tmp_path / "recipe.yaml").write_text(f"{saved}  pool: pool.csv\n")  # which is read with the recipe's columns
+    assert f"{select}--budget" in run("fit", "r.yaml").stdout
 
 
 def test_fit_that_waits_for_labels_says_which_commands_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,20 @@ def fit(
         return
     put(result.summary)
     put(f"\nmodel: {result.model_path}")
-    put(f"next:  darl select {result.model_path} POOL --budget 500 -o to_label.jsonl")
+    put(f"next:  darl select {_model_and_pool(result.folder, result.model_path)} --budget 500 -o to_label.jsonl")
+
+
+def _model_and_pool(folder: Path, model: Path) -> str:
+    """For `darl select`: a pool that the recipe names is read with its columns, any other is named with them."""
+    from darl.recipe.file import load_recipe
+
+    words, saved = [str(model)], folder / "recipe.yaml"
+    data = load_recipe(saved).data if saved.is_file() else None
+    if data is None or data.pool is None:
+        words.append("POOL")
+        names = [f"{ours}={theirs}" for ours, theirs in (data.columns if data else {}).items() if ours != "grade"]
+        words += ["--columns", ",".join(names)] if names else []
+    return shlex.join(words)
 
 
 def _say_what_is_awaited(waiting: LabelsAwaitedError, again: str, output: Output) -> None:
