@@ -85,6 +85,36 @@ def test_a_header_that_is_not_utf8_is_named_with_its_mend(tmp_path, content):
         read_pairs(path, require_grades=False)
 
 
+@pytest.mark.parametrize("by", [";", "\t", "|"])
+@pytest.mark.parametrize("before", ["", "\ufeff", "\r\n \r\n"], ids=["plain", "a mark", "empty lines"])
+def test_a_csv_that_is_separated_by_something_else_is_read(tmp_path, by, before):
+    lines = [by.join(fields) for fields in [("query", "item", "label"), ("für", f'"a{by} b, c"', "1"), ("b", "c", "0")]]
+    path = tmp_path / "a.csv"
+    path.write_bytes((before + "\r\n".join(lines) + "\r\n").encode())
+    table = read_pairs(path)
+    assert (table.queries, table.items, table.grades.tolist()) == (["für", "b"], [f"a{by} b, c", "c"], [1, 0])
+    assert table.column("row") == [2 + before.count("\n"), 3 + before.count("\n")]
+
+
+def test_a_tsv_that_is_separated_by_commas_is_read(tmp_path):
+    (tmp_path / "a.tsv").write_text("query,item,label\na;b,c,1\n")
+    assert read_pairs(tmp_path / "a.tsv").queries == ["a;b"]
+
+
+def test_bare_carriage_returns_are_named_with_their_mend(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"query,item,label\ra,b,1\rc,d,0\r")
+    with pytest.raises(DataError, match=r"carriage return alone\n  mend: save it with the line ends"):
+        read_pairs(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_rows_that_are_not_utf8_are_not_for_leaving_out(tmp_path, name):
+    head, row = ("query,item,label\na,b,1\n", "für,b,1\n") if name == "a.csv" else ("", '{"query": "für", "item": "b"}')
+    (tmp_path / name).write_bytes((head + row).encode("latin-1"))
+    with pytest.raises(DataError, match="mend: save the file as UTF-8"):
+        read_pairs(tmp_path / name)
+
+
 @pytest.mark.parametrize("end", ['b,shelf 14",1', 'shelf 14",b,1'], ids=["as many fields as the header", "ragged"])
 def test_two_inch_marks_do_not_take_the_rows_between(end):
     rows = [f"q{i},item {i},{i % 2}" for i in range(500)]

@@ -11,6 +11,8 @@ from pathlib import Path
 from darl.errors import BadRowsError
 from darl.storage import atomic_file
 
+NOT_UTF8 = "not valid UTF-8"
+
 
 @dataclass(frozen=True)
 class BadRow:
@@ -53,6 +55,8 @@ class UnusableRowsError(BadRowsError):
         if len(self.rows) > limit:
             lines.append(f"  … and {len(self.rows) - limit:,} more")
         count = f"{len(self.rows):,} rows" if len(self.rows) != 1 else "1 row"
+        if mend is None and any(row.reason == NOT_UTF8 for row in self.rows):
+            mend = 'save the file as UTF-8, or read with on_bad_rows="skip" to leave these rows out'
         super().__init__(
             "\n".join([f"{count} cannot be used: {summary(self.rows)}", *lines]),
             where=files[0] if len(files) == 1 else f"{len(files)} files",

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from darl.errors import DataError
-from darl.pairs.badrows import BadRow
+from darl.pairs.badrows import NOT_UTF8, BadRow
 
 LONGEST = 2**24  # characters of a field, and of a row that goes on over several lines
 _SHORTEST = 2**10  # to which the limit of such a row may sink
 MANY = 5  # lines of one record, from which on those with as many commas as a row are taken for rows
 _OPEN = "a quote is never closed"
+_OTHERS = (
+    ",;\t|"  # what separates fields where the file's name says otherwise: spreadsheets of many countries write ";"
+)
 
 
 @dataclass
@@ -35,7 +38,8 @@ def read_delimited(lines: Iterator[bytes], delimiter: str, name: str, size: int)
     """The header of a CSV or TSV, and its records, at most ``size`` at a time and at least one batch.
 
     A quoted field may hold line breaks. Where its quote turns out to be a stray one (``"12 inch shelf``), the line it
-    stands on is bad, and the lines after it are read anew.
+    stands on is bad, and the lines after it are read anew. A header that is one field by this delimiter, and several by
+    a semicolon, a tab, a comma or a bar, is of a file that is separated by that one.
 
     Args:
         lines: the file's lines with their ends.
@@ -59,9 +63,16 @@ def read_delimited(lines: Iterator[bytes], delimiter: str, name: str, size: int)
         csv.field_size_limit(LONGEST)
     source = _Lines(lines)
     try:
-        header = [column.strip() for column in next(csv.reader(source.rest(), delimiter=delimiter, strict=True), [])]
+        header = _header(source, delimiter)
+        if len(header) == 1 and (other := max(_OTHERS, key=header[0].count)) in header[0]:
+            delimiter, header = other, _columns(next(csv.reader(source.held, delimiter=other, strict=True)))
     except csv.Error as error:
-        raise DataError(f"the header cannot be parsed ({error})", where=name, mend="check its quotes") from error
+        mac = "\r" in source.held[-1].rstrip("\r\n")
+        raise DataError(
+            "its lines end in a carriage return alone" if mac else f"the header cannot be parsed ({error})",
+            where=name,
+            mend="save it with the line ends of Linux or Windows" if mac else "check its quotes",
+        ) from error
     if _broken(together := "".join(header)) or "\0" in together:
         raise DataError("the header is not valid UTF-8", where=f"{name}:1", mend="save the file as UTF-8")
     if not any(header):
@@ -70,6 +81,19 @@ def read_delimited(lines: Iterator[bytes], delimiter: str, name: str, size: int)
     if twice:
         raise DataError(f"the header names {sorted(twice)} more than once", where=name, mend="rename one of them")
     return header, _batches(source, len(header), delimiter, name, size)
+
+
+def _header(source: _Lines, delimiter: str) -> list[str]:
+    """The first record that is no empty line; none where there is none."""
+    for record in csv.reader(source.rest(), delimiter=delimiter, strict=True):
+        if len(record) > 1 or any(map(str.strip, record)):
+            return _columns(record)
+        source.forget()
+    return []
+
+
+def _columns(record: list[str]) -> list[str]:
+    return [column.strip() for column in record]
 
 
 def _batches(source: _Lines, width: int, delimiter: str, name: str, size: int) -> Iterator[Batch]:
@@ -122,7 +146,7 @@ def _whole(batch: Batch, delimiter: str, name: str) -> Batch:
         kept = Batch(bad=batch.bad)
         for row, record in zip(batch.rows, batch.records, strict=True):
             if _broken(text := delimiter.join(record)):
-                kept.bad.append(BadRow(name, row, "not valid UTF-8", "", _readable(text)))
+                kept.bad.append(BadRow(name, row, NOT_UTF8, "", _readable(text)))
             else:
                 kept.rows.append(row)
                 kept.records.append(record)

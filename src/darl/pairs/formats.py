@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from darl.errors import DataError
-from darl.pairs.badrows import BadRow
+from darl.pairs.badrows import NOT_UTF8, BadRow
 from darl.pairs.delimited import read_delimited
 from darl.pairs.schema import arrow_column, refuse_doubled
 from darl.pairs.text import clean_text
@@ -159,7 +159,7 @@ def _stream_jsonl(file: BinaryIO, name: str, size: int) -> Iterator[RawTable]:
             try:
                 record = json.loads(line.decode("utf-8"))
             except UnicodeDecodeError as error:
-                bad.append(BadRow(name, row, "not valid UTF-8", f"byte {error.start + 1}", _lossy(line)))
+                bad.append(BadRow(name, row, NOT_UTF8, f"byte {error.start + 1}", _lossy(line)))
                 continue
             except (ValueError, RecursionError) as error:
                 bad.append(BadRow(name, row, "malformed JSON", str(error), _lossy(line)))
