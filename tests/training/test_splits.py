@@ -107,6 +107,24 @@ def test_a_split_that_lacks_a_grade_is_named(split: str, world: dict[str, str], 
         splits_of({"train": world["train"], "dev_id": world["dev_id"], split: lacking})
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_rare_grade_is_in_train_and_in_dev(seed: int, tmp_path: Path) -> None:
+    rows = [(f"query {i}", f"item {j}", 2 if i < 2 and j == 0 else j % 2) for i in range(30) for j in range(4)]
+    data = {"train": write_rows(tmp_path / "rare.jsonl", rows), "sample_seed": seed}
+    splits = splits_of(data)
+    parts = [splits.train, splits.dev_id, splits.tests["id"]]
+    assert {2 in table.grades for table in parts[:2]} == {True}
+    assert sorted(name for table in parts for name in table.query_names()) == sorted({query for query, *_ in rows})
+    assert len(splits.dev_id.query_names()) in (2, 3, 4)
+    assert splits_of(data).fingerprints() == splits.fingerprints()
+
+
+def test_a_grade_of_one_query_alone_is_named_with_its_mend(tmp_path: Path) -> None:
+    rows = [(f"query {i}", f"item {j}", 2 if i == 0 else j % 2) for i in range(30) for j in range(4)]
+    with pytest.raises(MissingGradeError, match="train: too few queries have the grade strong"):
+        splits_of({"train": write_rows(tmp_path / "one.jsonl", rows)})
+
+
 def test_a_shifted_dev_set_may_lack_a_grade(world: dict[str, str], tmp_path: Path) -> None:
     lacking = write_rows(tmp_path / "two.jsonl", [("hose", "a", 0), ("hose", "b", 2)])
     splits = splits_of({"train": world["train"], "dev_id": world["dev_id"], "dev_ood": lacking})
@@ -128,7 +146,7 @@ def test_an_empty_test_set_is_named(world: dict[str, str], tmp_path: Path) -> No
 
 def test_too_few_queries_to_cut_are_named(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "one.jsonl", [("hose", "a", 0), ("hose", "b", 1), ("hose", "c", 2)])
-    with pytest.raises(EmptySplitError, match="would hold no pair"):
+    with pytest.raises(EmptySplitError, match="train: too few queries to cut dev_id and test_id off them: 1"):
         splits_of({"train": path})
 
 

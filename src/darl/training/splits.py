@@ -15,6 +15,7 @@ from darl.pairs.leaks import check_leaks
 from darl.pairs.splitting import split_pairs
 from darl.recipe.data import DataSettings, Source
 from darl.recipe.settings import Recipe
+from darl.training.every_grade import with_every_grade
 
 log = logging.getLogger(__name__)
 
@@ -108,10 +109,10 @@ def load_splits(recipe: Recipe, skipped_folder: Path | None = None) -> Splits:
                 where="data.train",
                 mend="name data.dev_id, or leave out a `cut: false`",
             )
-        train, dev_id, cut = _cut(_joined(known), data, need_test=not tests)
+        train, dev_id, cut = _cut(_joined(known), data, scale, need_test=not tests)
         train, tests = _joined([train, *kept]), {"id": cut, **tests} if cut is not None else tests
     if not taught:
-        require_every_grade(train, dev_id, scale)
+        require_every_grade(train, dev_id, scale, cut=data.dev_id is None)
     judging = {"dev_id": dev_id, **({"dev_ood": dev_ood} if dev_ood is not None else {})}
     check_leaks(train, judging | {f"test {name}": table for name, table in tests.items()})
     return Splits(train, dev_id, dev_ood, tests)
@@ -143,7 +144,9 @@ def read_source(
     return table.sample(source.sample, data.sample_seed) if source.sample and source.sample < len(table) else table
 
 
-def _cut(train: PairTable, data: DataSettings, *, need_test: bool) -> tuple[PairTable, PairTable, PairTable | None]:
+def _cut(
+    train: PairTable, data: DataSettings, scale: GradeScale, *, need_test: bool
+) -> tuple[PairTable, PairTable, PairTable | None]:
     graded, groups = has_grade(train), train.query_groups()
     known = np.unique(groups[graded])  # queries with a grade: a teacher grades the others, and judging is done by these
     enough = graded.all() or len(known) > 2
@@ -152,12 +155,22 @@ def _cut(train: PairTable, data: DataSettings, *, need_test: bool) -> tuple[Pair
         shares["test_id"] = data.split.test_id
     shares = {"train": 1.0 - sum(shares.values()), **shares}
     judging = np.isin(groups, known) if enough else np.ones(len(train), dtype=bool)
-    parts = split_pairs(train if judging.all() else train.where(judging), shares, by="query", seed=data.sample_seed)
+    whole = train if judging.all() else train.where(judging)
+    if len(whole.query_names()) < len(shares):
+        raise EmptySplitError(
+            f"too few queries to cut {' and '.join(list(shares)[1:])} off them: {len(whole.query_names())}",
+            where="train",
+            mend="add pairs of other queries, or name data.dev_id and data.tests",
+        )
+    parts: dict[str, PairTable] = split_pairs(whole, shares, by="query", seed=data.sample_seed)
+    if graded.all():  # else a teacher grades more
+        parts = with_every_grade(parts, scale)
     if not judging.all():
         parts["train"] = parts["train"].concat(train.where(~judging))
     own = {name: has_grade(part) for name, part in parts.items() if name != "train"}
     parts |= {name: parts[name].where(graded) for name, graded in own.items() if graded.any() and not graded.all()}
-    log.info("no dev_id in the recipe: cut %s by query", {name: len(part) for name, part in parts.items()})
+    sizes = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
+    log.info("no dev_id in the recipe: train is cut by query, in pairs: %s", sizes)
     return parts["train"], parts["dev_id"], parts.get("test_id")
 
 
@@ -166,8 +179,11 @@ def has_grade(table: PairTable) -> np.ndarray:
     return ~table.arrow.column("grade").is_null().to_numpy() if table.has("grade") else np.zeros(len(table), dtype=bool)
 
 
-def require_every_grade(train: PairTable, dev_id: PairTable, scale: GradeScale) -> None:
+def require_every_grade(train: PairTable, dev_id: PairTable, scale: GradeScale, *, cut: bool = False) -> None:
     """Refuse splits that no model could learn or choose from.
+
+    Args:
+        cut: dev_id was cut off train.
 
     Raises:
         EmptySplitError: no pair. MissingGradeError: a grade that no pair has.
@@ -175,10 +191,17 @@ def require_every_grade(train: PairTable, dev_id: PairTable, scale: GradeScale) 
     for name, table in {"train": train, "dev_id": dev_id}.items():
         if len(table) == 0:
             raise EmptySplitError("the split holds no pair", where=name, mend="check its path and its `where`")
-        missing = [scale.names[k] for k in np.flatnonzero(scale.counts(table.grades) == 0)]
-        if missing:
+        missing = np.flatnonzero(scale.counts(table.grades) == 0)
+        if cut and (scale.counts((dev_id if table is train else train).grades)[missing] > 0).any():
             raise MissingGradeError(
-                f"no pair has the grade {', '.join(missing)}",
+                f"too few queries have the grade {', '.join(scale.names[k] for k in missing)}: train and the dev_id "
+                "that is cut off it both need one",
+                where="train",
+                mend="add such pairs to other queries, name a data.dev_id that has them, or take it off `grades`",
+            )
+        if len(missing):
+            raise MissingGradeError(
+                f"no pair has the grade {', '.join(scale.names[k] for k in missing)}",
                 where=name,
                 mend="add pairs of that grade, or take it off `grades`",
             )
