@@ -172,3 +172,11 @@ def test_what_leaves_a_temperature_alone() -> None:
     scaling, why = calibrate(lacking, None, share=0.3, shifts=True, seed=0)
     assert scaling == Scaling(scaling.temperature)
     assert "lacks a grade" in why
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_counts_for_nothing_is_no_fold_to_fit_on() -> None:
+    known, shifted = drawn(60, [0.0, 0.0, 0.0], 1), drawn(20, [0.0, 1.0, 0.0], 2)
+    shifted = DevLogits(shifted.logits, shifted.grades, np.zeros(20))
+    found = calibrate(known, shifted, share=1.0, shifts=None, seed=0)
+    assert found == calibrate(shifted, None, share=0.3, shifts=None, seed=0)

@@ -75,7 +75,8 @@ def calibrate(
     Raises:
         EmptySplitError: no pair. DataError: logits that are not finite.
     """
-    parts = [(known, 1.0)] if shifted is None or not share else [(known, 1 - share), (shifted, share)]
+    both = [(known, 1.0)] if shifted is None else [(known, 1 - share), (shifted, share)]
+    parts = [(part, weight) for part, weight in both if weight > 0]  # with a fold of weights 0 nothing can be fitted
     logits = np.concatenate([part.logits for part, _ in parts])
     grades = np.concatenate([part.grades for part, _ in parts])
     weights = np.concatenate([np.full(len(part.grades), w / max(1, len(part.grades))) for part, w in parts])
