@@ -9,7 +9,6 @@ import json
 import os
 import random
 import socket
-import time
 from typing import Any
 
 import httpx
@@ -17,7 +16,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from running_server import RunningServer
+from running_server import PATIENCE, RunningServer
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -84,10 +83,8 @@ def test_bad_bodies(server: RunningServer) -> None:
     statuses: dict[int, int] = {}
     for number in range(COUNT):
         body, path = bad_body(draw), draw.choice(PATHS)
-        begin = time.monotonic()
         reply = server.client.post(path, content=body, headers={"content-type": "application/json"})
         assert reply.status_code < 500, (path, body[:300], reply.text)
-        assert time.monotonic() - begin < 30, (path, body[:300])
         assert isinstance(reply.json(), (dict, list))
         statuses[reply.status_code] = statuses.get(reply.status_code, 0) + 1
         if number % 100 == 99:
@@ -100,7 +97,7 @@ def test_bad_bodies(server: RunningServer) -> None:
 def test_fifty_megabytes_are_refused_unread(server: RunningServer, path: str) -> None:
     """By the declared size, before a byte of the body is sent."""
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         head = (
             f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {50 * 2**20}\r\n\r\n"
         )
@@ -144,9 +141,9 @@ def test_schemathesis(server: RunningServer, mode: GenerationMode) -> None:
     )  # fmt: skip
     @given(case=st.one_of([operation.as_strategy(generation_mode=mode) for operation in posts]))
     def call(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=checks, timeout=30)
+        case.call_and_validate(checks=checks, timeout=PATIENCE)
 
     call()
     for operation in operations:
         if operation.method == "get":
-            operation.Case().call_and_validate(checks=checks, timeout=30)
+            operation.Case().call_and_validate(checks=checks, timeout=PATIENCE)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from running_server import RunningServer
+from running_server import PATIENCE, RunningServer
 
 from darl.model import RelevanceModel
 
@@ -53,7 +53,7 @@ class Load:
     def _ask(self, number: int) -> None:
         items = [f"client {number} item {row}" for row in range(1 + 9 * (number % 2))]
         headers = {"Authorization": f"Bearer {KEY}"}
-        with httpx.Client(base_url=self._server.url, timeout=60, headers=headers, trust_env=False) as client:
+        with httpx.Client(base_url=self._server.url, timeout=PATIENCE, headers=headers, trust_env=False) as client:
             while not self._stop.is_set():
                 began = time.monotonic()
                 try:
@@ -89,6 +89,7 @@ def save_other_version(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+@pytest.mark.timeout(1800)  # five processes that import torch, one after another
 def test_a_life(own_model: Path, tmp_path: Path) -> None:
     """One server's life: keys, a killed worker, reloads, a corrupt folder, and SIGTERM, all under load."""
     traffic = tmp_path / "traffic"
@@ -112,7 +113,7 @@ def test_a_life(own_model: Path, tmp_path: Path) -> None:
 
 
 def check_keys(server: RunningServer) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as stranger:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as stranger:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-API-Key": KEY + "x"}):
             for path in ("/v1/relevance", "/v2/rerank", "/rerank", "/score", "/admin/reload"):
                 reply = stranger.post(path, json={}, headers=headers)
@@ -133,17 +134,15 @@ def check_killed_worker(server: RunningServer, first: dict[str, Any]) -> None:
     with Load(server) as load:
         time.sleep(0.5)
         os.kill(server.worker_pids()[0], signal.SIGKILL)
-        killed = time.monotonic()
-        server.wait_event("a worker died", seconds=5)
+        server.wait_event("a worker died")
         server._wait_for(
             lambda: True if len(server.events("model serves")) == 2 and ask(server).status_code == 200 else None,
-            "healing", seconds=60,
+            "healing",
         )  # fmt: skip
-        healed = time.monotonic() - killed
         time.sleep(0.5)
-    # five seconds on a machine that is free; this one may be running other tests
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert healed < 5 * busy, f"{healed:.1f} s"
+    server.wait_event("a spare is ready", 2)
+    spares = [line["pid"] for line in server.events("a spare is ready")]
+    assert server.worker_pids() == sorted(spares), "the first took over, so nobody waited for an import"
     assert set(load.outcomes) <= {"200", "503"}, load.outcomes
     assert load.outcomes["200"] > 0
     assert ask(server).json()["results"][0]["grade_probs"] == pytest.approx(
@@ -156,7 +155,7 @@ def check_reload(server: RunningServer, folder: Path, old: str) -> None:
     assert ask(server).json()["model_version"] == old  # nothing changes unasked
     with Load(server) as load:
         time.sleep(0.3)
-        reply = server.client.post("/admin/reload", timeout=PATIENT)
+        reply = server.client.post("/admin/reload", timeout=PATIENCE)
         assert reply.status_code == 200, reply.text
         time.sleep(0.3)
     new = reply.json()["version"]
@@ -166,16 +165,13 @@ def check_reload(server: RunningServer, folder: Path, old: str) -> None:
     assert ask(server).json()["model_version"] == new
 
 
-PATIENT = 180
-
-
 def check_corrupt_folder(server: RunningServer, folder: Path) -> None:
     version = ask(server).json()["model_version"]
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     with Load(server, clients=2) as load:
         weights.write_bytes(whole[: len(whole) // 2])
-        reply = server.client.post("/admin/reload", timeout=PATIENT)
+        reply = server.client.post("/admin/reload", timeout=PATIENCE)
         assert reply.status_code == 409
         assert reply.json()["error"]["type"] == "model_refused"
         assert str(folder) in reply.json()["error"]["where"]
@@ -195,7 +191,7 @@ def check_sigterm(server: RunningServer) -> int:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         load.nothing_new_from = time.monotonic()
-        assert server.process.wait(30) == 0
+        assert server.process.wait(PATIENCE) == 0
     assert set(load.outcomes) <= {"200", "503", "not connected"}, load.outcomes
     assert load.outcomes["503"] > 0
     server.finish_reading()
@@ -247,7 +243,11 @@ def test_a_client_that_leaves_is_forgotten(server: RunningServer) -> None:
         return sum(line.get("refused") == "client_gone" for line in server.events("request"))
 
     before = gone()
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=0.3) as hasty, pytest.raises(httpx.ReadTimeout):
+    patience = httpx.Timeout(PATIENCE, read=0.3)
+    with (
+        httpx.Client(base_url=server.url, trust_env=False, timeout=patience) as hasty,
+        pytest.raises(httpx.ReadTimeout),
+    ):
         hasty.post("/v1/relevance", json={"query": "q", "items": ["SLOW"]})
     assert ask(server).status_code == 200
     server._wait_for(lambda: gone() == before + 1 or None, "note of the client that left")
