@@ -241,6 +241,8 @@ def test_columns_and_grades_are_read_off_the_pairs(tmp_path: Path) -> None:
     assert recipe.data.train[0].path == str(file.resolve())
     file.write_text("query,item,grade\na,b,weak\nc,d,strong\n")
     assert guess_data(str(file), tmp_path)["grades"] == ["strong", "weak"]
+    file.write_text("query,item,grade\na,b,1\nc,d,4\n")  # as names, or 1 would be the second of them
+    assert guess_data(str(file), tmp_path)["grades"] == ["1", "2", "3", "4"]
     file.write_text("query,item,grade\na,b,0.5\nc,d,0.7\n")
     with pytest.raises(DataError, match="whole numbers"):
         guess_data(str(file), tmp_path)

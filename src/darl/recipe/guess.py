@@ -54,13 +54,15 @@ def guess_data(source: str, folder: str | Path, columns: Mapping[str, str] | Non
 
 
 def _names(values: list[Any]) -> list[str]:
-    """Names for the grades: numbers from 0 to the largest, or the names as they are."""
+    """Names for the grades: numbers from 0 to the largest, or the names as they are. Numbers that begin at 1 or later
+    are names as they are too: by their places in the list they would begin at 0, a grade that no pair has."""
     try:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):
         return sorted(str(value) for value in values)
     if all(number >= 0 and number == int(number) for number in numbers) and max(numbers) < MOST_GRADES:
-        return [f"grade {k}" for k in range(int(max(numbers)) + 1)]
+        least, most = int(min(numbers)), int(max(numbers))
+        return [str(k) if least else f"grade {k}" for k in range(least, most + 1)]
     raise DataError(
         f"the grades are not whole numbers from 0 up: {', '.join(f'{number:g}' for number in sorted(numbers)[:5])} …",
         mend="bin the scores into grades 0, 1, 2 … first",
