@@ -54,3 +54,20 @@ def test_each_recipe_is_left_as_a_file_that_fits_again(demo: tuple[Path, dict]) 
     recipe = load_recipe(folder / "darl.yaml")
     assert recipe.tune.start == "probe"
     assert Path(str(recipe.data.train[0].path[0])).is_file()
+
+
+def test_what_comes_next_is_a_command_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / ".venv" / "bin" / "darl"
+    own.parent.mkdir(parents=True)
+    own.touch(mode=0o755)
+    monkeypatch.setattr(job.sys, "executable", str(own.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert job.command_here() == ".venv/bin/darl"  # as after `make demo`
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert job.command_here() == "darl"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert job.command_here() == str(own)

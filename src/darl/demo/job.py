@@ -7,6 +7,7 @@ naive LLM (fine-tuned verbalizer) → fit (probe, tune, interpolate, calibrate) 
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,7 @@ def naive_recipe(data: Path, backbone: str, size: Size, seed: int) -> Recipe:
 
 
 def darl_recipe(data: Path, backbone: str, size: Size, seed: int, extra: list[str] | None = None) -> Recipe:
-    """DaRL's stages; tuning begins from the probe, which is what helps on an LLM."""
+    """DaRL's stages; tuned once, from the probe: the demo has no time for the two tunings that `auto` chooses from."""
     settings: dict[str, Any] = _shared(data, backbone, size, seed, extra or []) | {"name": "darl"}
     settings["tune"] = {**settings["tune"], "start": "probe"}
     settings["interpolate"] = {"alphas": [0.0, 0.7, 1.0], "dev_limit": 60}
@@ -203,11 +204,20 @@ def _print(results: dict[str, FitResult], folder: Path, seconds: float) -> None:
     console.print(f"done in {seconds / 60:.1f} minutes; everything is in {folder}/", markup=False)
     model = results["darl-again"].model_path
     console.print("\nnext, score pairs of your own with the model, or fit it on your own data:", markup=False)
+    darl = command_here()
     for line in (
-        f".venv/bin/darl score {model} {folder}/data/pool.jsonl -o scored.parquet",
-        ".venv/bin/darl recipe init recipe.yaml     # edit it, then: .venv/bin/darl fit recipe.yaml",
+        f"{darl} score {model} {folder}/data/pool.jsonl -o scored.parquet",
+        f"{darl} recipe init recipe.yaml     # edit it, then: {darl} fit recipe.yaml",
     ):
         console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def command_here() -> str:
+    """How this installation's ``darl`` is called from where the user stands: ``make demo`` puts it on no path."""
+    own, found = Path(sys.executable).with_name("darl"), shutil.which("darl")
+    if found is not None and (not own.exists() or Path(found).absolute() == own):
+        return "darl"
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
 
 
 def figures(evaluation: Evaluation) -> dict[str, dict[str, list[float]]]:
