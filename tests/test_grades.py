@@ -24,9 +24,16 @@ def test_anything_else_is_refused_with_what_would_do(value: object) -> None:
         SCALE.parse(value)
 
 
-@pytest.mark.parametrize("value", ["1", 1, 1.0])
+@pytest.mark.parametrize("value", ["1", 1, 1.0, "1.0"])
 def test_a_name_that_is_a_number_wins_over_the_number_in_text_and_integer_alike(value: object) -> None:
     assert GradeScale(("1", "2", "3")).parse(value) == 0
+
+
+@pytest.mark.parametrize(("names", "value"), [(("1", "2", "3", "4"), 0), (("0", "1", "3"), "2"), (("1.0", "2.5"), 0)])
+def test_where_names_are_numbers_another_number_is_no_place(names: tuple[str, ...], value: object) -> None:
+    with pytest.raises(GradeError, match=f"use one of {', '.join(names)}$"):
+        GradeScale(names).parse(value)
+    assert GradeScale(names).parse(float(names[1])) == 1
 
 
 @pytest.mark.parametrize(

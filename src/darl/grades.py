@@ -63,25 +63,30 @@ class GradeScale:
     def parse(self, value: object) -> int:
         """A grade from its name (any case) or its integer (``2``, ``2.0``, ``"2"``).
 
-        A name wins over a number, so a scale named ("1", "2", "3") reads "1" and 1 as its lowest grade.
+        A name wins over a number, so a scale named ("1", "2", "3") reads "1" and 1 as its lowest grade. Where every
+        name is a number no other number is read as a place on the scale: a stray 0 there is an error.
 
         Raises:
             GradeError: the value is neither.
+
+        >>> GradeScale(("1", "2", "3")).parse(0)
+        Traceback (most recent call last):
+        ...
+        darl.errors.GradeError: grade 0 is not on the scale
+          mend: use one of 1, 2, 3
         """
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
-        whole = math.isfinite(number) and number == int(number)
-        text = value.strip() if isinstance(value, str) else str(int(number)) if whole else ""
+        number = _number(value)
+        text = value.strip().casefold() if isinstance(value, str) else None
+        numbers = [_number(name) for name in self.names]
         for grade, name in enumerate(self.names):
-            if name.casefold() == text.casefold():
+            if name.casefold() == text or numbers[grade] == number:
                 return grade
-        if whole and 0 <= number < self.size:
+        numbered = not any(map(math.isnan, numbers))
+        if not numbered and 0 <= number < self.size and number == int(number):
             return int(number)
         raise GradeError(
             f"grade {value!r} is not on the scale",
-            mend=f"use 0 … {self.size - 1} or one of {', '.join(self.names)}",
+            mend=f"use {'' if numbered else f'0 … {self.size - 1} or '}one of {', '.join(self.names)}",
         )
 
     def expected_gain(self, probabilities: np.ndarray) -> np.ndarray:
@@ -103,3 +108,12 @@ class GradeScale:
     @classmethod
     def from_dict(cls, data: dict) -> GradeScale:
         return cls(tuple(data["names"]), tuple(data.get("gains", ())))
+
+
+def _number(value: object) -> float:
+    """A finite number, or NaN, which equals nothing."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan

@@ -17,7 +17,12 @@ Advance = Callable[[int], None]
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} a second")
+        return Text("" if speed is None else _told(speed, 0 if speed >= 10 else 1))
+
+
+def _told(rate: float, digits: int) -> str:
+    """A rate in words; one below a tenth a second by the minute, where it would read as none."""
+    return f"{rate:,.{digits}f} a second" if rate >= 0.1 else f"{60 * rate:,.1f} a minute"
 
 
 class Reporter:
@@ -67,7 +72,7 @@ class Reporter:
             if now - last >= self.every:
                 last, rate = now, count / (now - start)
                 left = (total - count) / rate
-                self.say(f"{what}: {count:,} of {total:,} {unit}, {rate:,.1f} a second, {left:.0f} s left")
+                self.say(f"{what}: {count:,} of {total:,} {unit}, {_told(rate, 1)}, {left:.0f} s left")
 
         return advance
 

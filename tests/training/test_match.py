@@ -103,6 +103,19 @@ def test_auto_leaves_it_out_where_the_backbone_knows_more_as_a_reader_of_pairs(
         assert used or "0.60" in found["why"]
 
 
+def test_auto_leaves_out_what_was_not_learnt(
+    world: dict[str, str], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darl.training.match.agreement", lambda *_: (Convention(), 0.5))
+    monkeypatch.setattr("darl.training.match.knows_as_pair", lambda *_: 0.4)
+    monkeypatch.setattr("darl.training.match._learn", lambda *_: {"correlation": -0.2, "steps": 1, "train_loss": 1.0})
+    settings = {**LEARNS, "enabled": "auto", "pairs": 200}
+    recipe = matched_recipe(world, tiny_encoder, settings, tune={"start": "probe"}, ood={"enabled": False})
+    found = fit(recipe, run=tmp_path / "run", quiet=True).metrics["choices"]["match"]
+    assert not found["used"]
+    assert "nothing was learnt, the correlation on held-out pairs is -0.20" in found["why"]
+
+
 def test_what_a_reader_of_pairs_knows_is_asked_about_other_queries(world: dict[str, str], tiny_encoder: Path) -> None:
     recipe = matched_recipe(world, tiny_encoder, LEARNS)
     train, model = load_splits(recipe).train, fresh_model(recipe)

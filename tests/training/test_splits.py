@@ -36,6 +36,11 @@ def test_the_files_of_a_recipe_are_its_splits(world: dict[str, str], tiny_encode
     assert splits.told().startswith("train 96 (32 queries), dev_id 36 (12 queries), dev_ood 36 (12 queries), test id")
 
 
+def test_few_queries_to_choose_by_are_told(world: dict[str, str], tiny_encoder: Path) -> None:
+    warning = load_splits(small_recipe(world, tiny_encoder)).warning()
+    assert warning is not None and "12 queries alone" in warning
+
+
 def test_an_automatic_cut_shares_no_query(world: dict[str, str]) -> None:
     splits = splits_of({"train": world["train"]})
     parts = [splits.train, splits.dev_id, splits.tests["id"]]

@@ -148,6 +148,11 @@ def _match(recipe: Recipe, graded: PairTable, texts: PairTable, folder: Path, re
         return result | {"used": False, "why": f"left out: {len(texts):,} pairs of texts are too few to learn from"}
     encoded = model.encode(queries=[queries[i] for i in pairs.query], items=[items[i] for i in pairs.item])
     result |= {"pairs": len(pairs)} | _learn(recipe, model, encoded, pairs.targets(), folder, reporter)
+    if settings.enabled == "auto" and result["correlation"] < LEAST:
+        if is_main():
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        why = f"left out: nothing was learnt, the correlation on held-out pairs is {result['correlation']:.2f}"
+        return result | {"used": False, "why": why}
     result["why"] = (
         f"{len(pairs):,} pairs without labels taught {recipe.backbone.name} to see as a pair how close "
         f"{settings.teacher or 'it'} puts two texts: correlation {result['correlation']:.2f} on held-out pairs, "

@@ -71,6 +71,8 @@ def fit_one(recipe: Recipe, run: Run, reporter: Reporter, *, made: tuple[Stage, 
     if unfinished:
         check_splits(recipe, splits)
     reporter.say(f"{recipe.name}: {splits.told()}")
+    if warning := splits.warning():
+        reporter.say(warning)
     before: tuple[Stage, ...] = ()
     if recipe.teacher is not None:
         splits, before = teach(recipe, splits, run, reporter)

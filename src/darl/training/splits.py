@@ -19,6 +19,8 @@ from darl.training.every_grade import with_every_grade
 
 log = logging.getLogger(__name__)
 
+FEW_QUERIES = 20  # of dev_id, below which a fit warns: with 10 of them noise chose (experiment 45)
+
 
 @dataclass(frozen=True)
 class SoftTargets:
@@ -64,6 +66,16 @@ class Splits:
         """The sizes in words. Queries are told too: pairs of one query are alike, so few queries show little."""
         return ", ".join(
             f"{name} {len(table):,} ({len(table.query_names()):,} queries)" for name, table in self.tables().items()
+        )
+
+    def warning(self) -> str | None:
+        """That dev_id has too few queries to choose by, where it has."""
+        queries = len(self.dev_id.query_names())
+        if queries >= FEW_QUERIES:
+            return None
+        return (
+            f"warning: dev_id has {queries} {'query' if queries == 1 else 'queries'} alone. α, calibration and rule are "
+            "chosen by it, so they, and what is said of dev, are close to chance: name a larger data.dev_id"
         )
 
     def fingerprints(self) -> dict[str, str]:
