@@ -74,8 +74,8 @@ class Splits:
         if queries >= FEW_QUERIES:
             return None
         return (
-            f"warning: dev_id has {queries} {'query' if queries == 1 else 'queries'} alone. α, calibration and rule are "
-            "chosen by it, so they, and what is said of dev, are close to chance: name a larger data.dev_id"
+            f"warning: dev_id has {queries} {'query' if queries == 1 else 'queries'} alone. α, calibration and rule "
+            "are chosen by it, so they, and what is said of dev, are close to chance: name a larger data.dev_id"
         )
 
     def fingerprints(self) -> dict[str, str]:
