@@ -21,6 +21,7 @@ Every command and option, as `darl COMMAND --help` shows them.
 | 3 | `fit`: labels are awaited; `drift`: alarm |
 | 4 | `drift`: too little traffic to judge |
 | 130 | interrupted; the same command resumes |
+| 143 | the same of `fit` and `distil` stopped by SIGTERM |
 
 `DARL_DEBUG=1` prints the traceback of a mistake too.
 """

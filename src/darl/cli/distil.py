@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from darl.cli.arguments import Columns, Quiet, mapping, named_files
+from darl.cli.failures import sigterm_stops
 from darl.cli.output import Output, put, put_json, working
 
 
@@ -43,7 +44,7 @@ def distil(
     (`--set teacher.itself=false`: not). Stopped or killed, the same command resumes the run.
     """
     names, tests = mapping(columns, "--columns"), named_files(test or [])
-    with working(quiet=quiet):
+    with sigterm_stops(), working(quiet=quiet):
         from darl.training.distil import distil as run_distil
 
         result = run_distil(
