@@ -14,9 +14,8 @@ LONGEST = 2**24  # characters of a field, and of a row that goes on over several
 _SHORTEST = 2**10  # to which the limit of such a row may sink
 MANY = 5  # lines of one record, from which on those with as many commas as a row are taken for rows
 _OPEN = "a quote is never closed"
-_OTHERS = (
-    ",;\t|"  # what separates fields where the file's name says otherwise: spreadsheets of many countries write ";"
-)
+# what separates fields where the file's name says otherwise: spreadsheets of many countries write ";"
+_OTHERS = ",;\t|"
 
 
 @dataclass
