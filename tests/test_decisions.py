@@ -221,7 +221,7 @@ def test_another_rule_than_argmax_may_be_the_one_to_beat():
     grades, p, groups = normal_task(n=2500, seed=1)
     plain = DecisionRule("prior_corrected", prior=(1e-6, 1.0, 1.0, 1.0, 1.0), tau=1.0)  # says 0 for everything
     choice = choose_rule(p, grades, scale_of(5), groups=groups, plain=plain)
-    assert choice.table[0].rule == "argmax before shifts"
+    assert choice.table[0].rule == "argmax before calibration"
     assert {row.rule for row in choice.table} > {"argmax", "thresholds"}
     one = choose_rule(p[:3], grades[:3], scale_of(5), groups=np.zeros(3), plain=plain)
     assert one.rule == plain

@@ -32,6 +32,10 @@ class DataError(DarlError):
     """A table of pairs cannot be used as it is."""
 
 
+class MissingColumnError(DataError):
+    """A table lacks a column that is needed."""
+
+
 class BadRowsError(DataError):
     """Rows of a table are unusable; every one of them (up to a limit) is listed with its number."""
 

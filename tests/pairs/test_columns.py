@@ -37,6 +37,7 @@ def test_missing_column_names_those_found_and_the_nearest(tmp_path):
     with pytest.raises(DataError, match=r"no column 'query'; found: queri, item, label") as caught:
         read_pairs(path)
     assert "did you mean 'queri'" in caught.value.mend
+    assert "--columns query=queri" in caught.value.mend
     with pytest.raises(DataError, match="no column 'lable'"):
         read_pairs(path, columns={"query": "queri", "grade": "lable"})
     with pytest.raises(DataError, match="no column 'splitt'"):

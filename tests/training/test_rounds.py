@@ -11,7 +11,7 @@ import pytest
 from rounds_world import LOOSE, rounds_dict, write_pool
 
 from darl.dasa import UnlabelledPicksError
-from darl.errors import DataError, LabelsAwaitedError, RunError
+from darl.errors import DataError, LabelsAwaitedError, MissingColumnError, RunError
 from darl.pairs import read_pairs
 from darl.pairs.leaks import find_leaks
 from darl.recipe.file import load_recipe
@@ -148,6 +148,10 @@ def test_it_waits_for_labels_and_falls_back_where_they_do_not_gain(
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     graded = [{"query": row["query"], "item": row["item"], "label": "weak"} for row in reversed(picks)]
+    give([{"phrase": row["query"], "item": row["item"], "grade": "weak"} for row in picks])
+    with pytest.raises(MissingColumnError, match="no column 'query'") as lacking:
+        fit(recipe, run=run, quiet=True)
+    assert "so named whatever data.columns says" in str(lacking.value.mend)
     give(graded[1:])
     with pytest.raises(UnlabelledPicksError, match="1 of 6 picks have no label"):
         fit(recipe, run=run, quiet=True)

@@ -15,7 +15,7 @@ from darl.errors import DataError, MissingGradeError
 from darl.grades import GradeScale
 
 TAUS = (0.25, 0.5, 0.75, 1.0)
-PLAIN = "argmax before shifts"
+PLAIN = "argmax before calibration"
 FEW_QUERIES = 50  # with so many a gain must exceed √2 standard errors
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from darl.errors import DataError
+from darl.errors import DataError, MissingColumnError
 from darl.pairs.schema import KNOWN_COLUMNS, PROVENANCE, TEXT, is_text, text_column
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -154,13 +154,15 @@ def _filter_text(value: Any) -> str | None:
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def missing_column(name: str, found: Sequence[str], where: str) -> DataError:
+def missing_column(name: str, found: Sequence[str], where: str) -> MissingColumnError:
     """The error for a column that is not there: names the columns found and the nearest one."""
     near = difflib.get_close_matches(name.casefold(), [column.casefold() for column in found], n=1, cutoff=0.5)
     nearest = next((column for column in found if near and column.casefold() == near[0]), None)
-    example = f"columns={{{name!r}: {nearest!r}}}" if nearest else f"columns={{{name!r}: '…'}}"
-    return DataError(
+    theirs = nearest or "…"
+    return MissingColumnError(
         f"there is no column {name!r}; found: {', '.join(found) or 'none'}",
         where=where,
-        mend=(f"did you mean {nearest!r}? " if nearest else "") + f"Map it with {example}",
+        mend=(f"did you mean {nearest!r}? " if nearest else "")
+        + f"Map it with --columns {name}={theirs}, in a recipe with data.columns, in Python with "
+        f"columns={{{name!r}: {theirs!r}}}",
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from darl.dasa import label_picks
-from darl.errors import DataError, LabelsAwaitedError
+from darl.errors import DataError, LabelsAwaitedError, MissingColumnError
 from darl.grades import GradeScale
 from darl.pairs import PairTable, read_pairs, write_pairs
 from darl.progress import Reporter
@@ -89,7 +90,14 @@ def _labelled_file(folder: Path) -> Path | None:
 def _read_labels(recipe: Recipe, settings: RoundsSettings, file: Path | None, scale: GradeScale) -> PairTable:
     if settings.labels is not None:
         return read_source(settings.labels, recipe.data, scale, None, "labels", require_grades=False)
-    return read_pairs(str(file), scale=scale, columns={}, require_grades=False)
+    try:
+        return read_pairs(str(file), scale=scale, columns={}, require_grades=False)
+    except MissingColumnError as error:
+        raise MissingColumnError(
+            error.what,
+            where=error.where,
+            mend="labels of picks have the columns query, item and grade, so named whatever data.columns says",
+        ) from error
 
 
 def _label(
@@ -122,8 +130,8 @@ def _done_before(run: Run, picked: Stage) -> Stage | None:
 def _awaited(folder: Path, before: Path, count: int) -> LabelsAwaitedError:
     picked, labelled = folder / PICKED, folder / LABELLED
     commands = (
-        f"darl label {picked} --grades {before}",
-        f"darl label merge {folder / 'picked.labels.sqlite'} -o {labelled}",
+        shlex.join(["darl", "label", str(picked), "--grades", str(before)]),
+        shlex.join(["darl", "label", "merge", str(folder / "picked.labels.sqlite"), "-o", str(labelled)]),
     )
     return LabelsAwaitedError(
         f"{count:,} picked pairs wait for their labels",
