@@ -31,7 +31,7 @@ define check-python
 			"name a newer one, as in 'make PYTHON=python3.12 demo'." >&2; exit 1; }
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet $(PIP)
+	@$(BIN)/python -m pip install --quiet $(PIP) || echo "$(PIP) cannot be had: the one that is there will do"
 endef
 
 # What a user needs: every verb, no tool of development.
