@@ -30,6 +30,7 @@ THINGS = ("garden table", "running shoes", "travel insurance", "pet cover")
 SIZES = {"train": 30, "dev_id": 12, "dev_shift": 8, "pool": 20, "test_id": 12, "test_near": 8, "test_far": 8}
 PLAIN_NAMES = ["cross_entropy", "lp_ft", "interpolation", "dasa_labels", "finished", "full", "tfidf", "temperature"]
 RUNG_NAMES = [*PLAIN_NAMES, "matching", "matched", "matched_full"]
+MATCHES = ("match.pairs=100", "match.enabled=true")  # so few pairs teach it nothing, and `auto` would leave that out
 SCALE = GradeScale(("irrelevant", "weak", "strong"))
 
 
@@ -70,7 +71,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Set
             backbone=str(tiny_encoder),
             kind="full",
             train=90,
-            set=("tune.epochs=1", "tune.precision=float32", "probe.max_iterations=20", "match.pairs=100"),
+            set=("tune.epochs=1", "tune.precision=float32", "probe.max_iterations=20", *MATCHES),
             baseline=("tune.learning_rate=0.003",),
             budget=6,
             pool_share=0.2,
