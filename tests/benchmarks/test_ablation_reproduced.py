@@ -18,12 +18,15 @@ def row(macro_f1: float, rung: str = "occ", preset: str | None = "small", **more
     return {"kind": "rung", **place, **figures, **intervals, **more}
 
 
-def test_within_the_published_interval_nothing_is_said() -> None:
-    assert outside([row(0.40)], [row(0.419)]) == []
+def test_where_both_intervals_allow_it_nothing_is_said() -> None:
+    assert outside([row(0.40)], [row(0.428)]) == []  # √2 · .02
+    narrow = row(0.419) | {"macro_f1_interval": [0.419, 0.60]}  # the side that faces the other figure counts
+    assert outside([row(0.40)], [narrow]) == []
+    assert outside([row(0.40)], [narrow | {"macro_f1": 0.421, "macro_f1_interval": [0.421, 0.60]}])
 
 
-@pytest.mark.parametrize("figure", [0.379, 0.421, float("nan")])
-def test_outside_it_the_figure_is_named(figure: float) -> None:
+@pytest.mark.parametrize("figure", [0.371, 0.429, float("nan")])
+def test_outside_them_the_figure_is_named(figure: float) -> None:
     (said,) = outside([row(0.40)], [row(figure)])
     assert said.startswith("occ far: macro_f1")
     assert "published 0.400 [0.380, 0.420]" in said
