@@ -45,7 +45,8 @@ def test_the_main_job(suite: str, label: str, metric: str, within: float) -> Non
     [("macro-F1", "f1_gain", 0.00051), ("QWK", "qwk_gain", 0.00051), ("ECE, of the baseline's", "ece_ratio", 0.0051)],
 )
 def test_the_main_job_with_more_pairs_before_matching(label: str, metric: str, within: float) -> None:
-    figures, name = headline("main_job"), "health_zh_me5-small_full_3000_tune.epochs=5_match.enabled=false_cross_entropy"
+    figures = headline("main_job")
+    name = "health_zh_me5-small_full_3000_tune.epochs=5_match.enabled=false_cross_entropy"
     for cell, split in zip(row(f"health_zh, 3,000: {label}"), ("id", "near", "far"), strict=True):
         shown = float(cell.split()[0].replace("−", "-"))
         assert shown == pytest.approx(figures[f"{name}_tune.learning_rate=1e-4_{split}_{metric}"], abs=within)
