@@ -81,13 +81,22 @@ class GradeScale:
         for grade, name in enumerate(self.names):
             if name.casefold() == text or numbers[grade] == number:
                 return grade
-        numbered = not any(map(math.isnan, numbers))
-        if not numbered and 0 <= number < self.size and number == int(number):
+        if not self._numbered and 0 <= number < self.size and number == int(number):
             return int(number)
-        raise GradeError(
-            f"grade {value!r} is not on the scale",
-            mend=f"use {'' if numbered else f'0 … {self.size - 1} or '}one of {', '.join(self.names)}",
-        )
+        raise GradeError(f"grade {value!r} is not on the scale", mend=f"use {self.told()}")
+
+    def told(self) -> str:
+        """What :meth:`parse` reads, in words.
+
+        >>> GradeScale(("no", "yes")).told(), GradeScale(("1", "2")).told()
+        ('0 … 1 or one of no, yes', 'one of 1, 2')
+        """
+        places = "" if self._numbered else f"0 … {self.size - 1} or "
+        return f"{places}one of {', '.join(self.names)}"
+
+    @property
+    def _numbered(self) -> bool:
+        return not any(math.isnan(_number(name)) for name in self.names)
 
     def expected_gain(self, probabilities: np.ndarray) -> np.ndarray:
         """Σ_k p_k · gain_k, (n, K) → (n,), in units of gain."""

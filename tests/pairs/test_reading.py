@@ -122,7 +122,7 @@ def test_every_bad_row_of_a_jsonl_file_is_listed_at_once(tmp_path):
     ]
     message = str(caught.value)
     assert "13 rows cannot be used: 3 × weight" in message
-    assert f"{path}:4: unknown grade ('great', expected 0 … 2 or bad, fair, good)" in message
+    assert f"{path}:4: unknown grade ('great', expected 0 … 2 or one of bad, fair, good)" in message
     assert "… and 10 more" in message
 
     skipped = tmp_path / "skipped.jsonl"
@@ -342,3 +342,10 @@ def test_two_hundred_thousand_rows_through_everything(tmp_path):
     splits = split_pairs(back)
     assert check_leaks(splits["train"], {"dev": splits["dev"], "test": splits["test"]}).clean
     assert sum(map(len, splits.values())) == n
+
+
+def test_a_bad_grade_of_a_numbered_scale_is_told_its_names_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("query,item,grade\nq,a,1\nq,b,0\n")
+    with pytest.raises(BadRowsError, match=r"a.csv:3: unknown grade \('0', expected one of 1, 2, 3\)"):
+        read_pairs(path, scale=GradeScale(("1", "2", "3")))

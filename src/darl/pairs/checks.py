@@ -93,7 +93,7 @@ def check_grades(table: pa.Table, findings: Findings, scale: GradeScale | None, 
         parsed.append(grade)
     hint = f"an integer from 0 to {_LARGEST:,}, or names with a scale"
     if scale is not None:
-        hint = f"0 … {scale.size - 1} or {', '.join(scale.names)}"
+        hint = scale.told()
     findings.add(unknown[code], "unknown grade", lambda row: f"{values[code[row]]!r}, expected {hint}")
     if required:
         findings.add(missing[code], "grade is missing")
